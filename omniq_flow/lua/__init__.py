@@ -1,0 +1,1 @@
+"""Scripts: one file, one atomic operation; fragments shared by name; the assembler."""

@@ -1,0 +1,117 @@
+#!lua flags=allow-oom
+--[[
+  run_purge: take away runs whose retention is over, or that are more than are to be kept; a bounded piece a call.
+
+  KEYS  anchor
+  ARGV  now_ms keep_runs limit
+  Reply OK purged more
+
+  Removes a run's facts, values, history, key and group, the jobs it left in the failed and completed lanes, and its plan
+  with the last run of it. more is 1 while something is left to do. Derived keys that were thrown away go here as well.
+]]
+--- @include "clock"
+--- @include "queue"
+--- @include "run"
+local q = queue.open(KEYS[1], clock.now(ARGV[1]))
+local base, keep, limit = q.base, num.read(ARGV[2]), num.positive(ARGV[3], 200)
+local NEVER = 9000000000000000
+queue.check(q)
+types.check({keys.ended(base), 'zset', keys.trash(base), 'set'})
+local ended, left, purged = keys.ended(base), limit, 0
+
+-- Counters and records of a generation that was thrown away.
+local function empty_trash()
+  local name = redis.call('SRANDMEMBER', keys.trash(base))
+  if not name then return end
+  local gates = base .. ':flow:n:' .. name
+  local page = redis.call('HSCAN', gates, '0', 'COUNT', limit)[2]
+  local fields, counters = {}, {}
+  for i = 1, #page, 2 do
+    fields[#fields + 1] = page[i]
+    counters[#counters + 1] = base .. ':cc:' .. name .. ':' .. page[i] .. ':count'
+    counters[#counters + 1] = base .. ':cc:' .. name .. ':' .. page[i] .. ':done'
+  end
+  many.unlink(counters)
+  many.call('HDEL', gates, fields)
+  left = left - #fields
+  if redis.call('EXISTS', gates) == 0 then redis.call('SREM', keys.trash(base), name) end
+end
+
+local function due()
+  local rid = redis.call('ZRANGEBYSCORE', ended, '-inf', q.now, 'LIMIT', 0, 1)[1]
+  if rid then return rid end
+  if keep > 0 and redis.call('ZCOUNT', ended, '-inf', NEVER - 1) > keep then return redis.call('ZRANGE', ended, 0, 0)[1] end
+end
+
+-- Never a job that has gone to another lane meanwhile (H03).
+local function drop_job(lane, id)
+  local counts = {failed = 'failed', completed = 'completed_kept'}
+  if redis.call('HGET', keys.job(base, id), 'state') ~= lane then return end
+  if redis.call('LREM', base .. ':' .. lane, -1, id) > 0 then queue.count(q, counts[lane], -1) end
+  queue.index(q, lane, id)
+  q.dead[#q.dead + 1] = keys.job(base, id)
+end
+
+-- Failed jobs of a slice of step runs; the facts go with them, so the next call goes on.
+local function drop_facts(r)
+  local page = redis.call('HSCAN', r.keys.states, '0', 'COUNT', limit)[2]
+  local ids = {}
+  for i = 1, #page, 2 do
+    ids[#ids + 1] = page[i]
+    local epoch = string.match(page[i + 1], '^F(%d+)')
+    if epoch then drop_job('failed', 'f.' .. r.rid .. '.' .. page[i] .. '.' .. epoch) end
+  end
+  many.call('HDEL', r.keys.states, ids)
+  left = left - math.max(#ids, 1)
+  return redis.call('EXISTS', r.keys.states) == 0
+end
+
+local function drop_values(r)
+  local values = {}
+  for _, name in ipairs(redis.call('SPOP', r.keys.big, limit)) do
+    local id, epoch = string.match(name, '^(.*):(%d+)$')
+    values[#values + 1] = keys.value(base, r.rid, id, epoch)
+  end
+  many.unlink(values)
+  left = left - #values
+  return redis.call('EXISTS', r.keys.big) == 0
+end
+
+local function drop_group(r)
+  if r.gid ~= r.rid then return end
+  local prefix = base .. ':g:' .. r.gid
+  if num.read(redis.call('GET', prefix .. ':inflight')) == 0 and redis.call('EXISTS', prefix .. ':wait') == 0 then
+    redis.call('UNLINK', prefix .. ':inflight', prefix .. ':limit')
+    if redis.call('ZREM', base .. ':groups:ready', r.gid) == 1 then queue.count(q, 'groups_ready', -1) end
+  end
+end
+
+local function drop_rest(r)
+  for _, id in ipairs(redis.call('LRANGE', base .. ':completed', 0, -1)) do
+    if string.find(id, 'f.' .. r.rid .. '.', 1, true) == 1 then drop_job('completed', id) end
+  end
+  drop_group(r)
+  local have = redis.call('HMGET', r.keys.header, 'flow', 'key')
+  if have[2] and have[2] ~= '' and redis.call('GET', keys.run_key(base, have[1], have[2])) == r.rid then
+    redis.call('UNLINK', keys.run_key(base, have[1], have[2]))
+  end
+  local k = r.keys
+  redis.call('UNLINK', k.header, k.outputs, k.tallies, k.history, k.tokens, k.log, k.gates, k.parked, k.rests, k.work)
+  if redis.call('HINCRBY', keys.plan(base, r.sha), '_runs', -1) <= 0 then redis.call('UNLINK', keys.plan(base, r.sha)) end
+end
+
+empty_trash()
+local rid = due()
+while rid and left > 0 do
+  local ctx = run.open(q)
+  local r = run.load(ctx, rid)
+  if not r or (drop_facts(r) and drop_values(r)) then
+    if r then drop_rest(r) end
+    redis.call('ZREM', ended, rid)
+    purged = purged + 1
+  end
+  rid = due()
+end
+queue.settle(q)
+queue.flush(q)
+return {'OK', purged, (rid or redis.call('EXISTS', keys.trash(base)) == 1) and 1 or 0}

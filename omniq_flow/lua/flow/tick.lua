@@ -1,0 +1,145 @@
+#!lua flags=allow-oom
+--[[
+  tick: a worker's beat. Settle what finished, promote what is due, reap what lapsed, let runs go on, take what is next.
+
+  KEYS  anchor
+  ARGV  now_ms worker request salt take idle_ms budget n_items items...
+  Reply now_ms codes jobs next_ms runs_to_sweep
+
+  An item is six arguments: job_id token kind number value error; kind is ok, list, skip, fail, fatal or release;
+  number is a list's length, or the ms until a failed or released job is due. Codes, one an item: OK, RETRY, FAILED;
+  DUP (applied before), STALE (the run went on without it; acked), GONE (no such run; acked), LOST (not your lease),
+  BAD_LIST (not all elements are staged). A job is id token until_ms attempt max_attempts gid seq payload plan fact inputs;
+  of a plain job the last three are empty. next_ms is when something is due (0: nothing is known), runs_to_sweep are
+  runs to look after. Sent again with the same request it gives DUP for what was applied and the same leases.
+  Items are settled at most 64 a call, 64 jobs taken, 100 promoted, 100 reaped; a run makes at most `budget` (256)
+  step runs beyond each item's own. With idle_ms a worker that got nothing is woken within that time when work comes.
+]]
+--- @include "clock"
+--- @include "queue"
+--- @include "take"
+--- @include "settle"
+--- @include "inputs"
+--- @include "wake"
+local MOST, UPKEEP, DUE_RUNS, INLINE_BYTES, TRIES = 64, 100, 8, 262144, 10
+
+local now = clock.now(ARGV[1])
+local worker, request, salt = ARGV[2], ARGV[3], ARGV[4]
+local want, idle_ms, budget, n_items = num.read(ARGV[5]), num.read(ARGV[6]), num.positive(ARGV[7], 256), num.read(ARGV[8])
+if n_items > MOST or want > MOST then return {err = 'BAD_ARGS at most 64 items and 64 jobs a call'} end
+local q = queue.open(KEYS[1], now)
+local ctx = settle.open(q, budget)
+local base = q.base
+local taken_key = keys.taken(base, worker)
+queue.check(q)
+types.check({taken_key, 'string', keys.live(base), 'zset', keys.idle(base), 'zset', keys.ended(base), 'zset', base .. ':lane:rr', 'string'})
+
+-- Plan: nothing is written before `settle.commit`.
+local codes = {}
+for i = 1, n_items do
+  local at = 8 + (i - 1) * 6
+  codes[i] = settle.item(ctx, {
+    id = ARGV[at + 1], token = ARGV[at + 2], kind = ARGV[at + 3], number = num.read(ARGV[at + 4]), value = ARGV[at + 5], error = ARGV[at + 6],
+  })
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':delayed', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.due(ctx, id) end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':active', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.lapsed(ctx, id) end
+local to_sweep, orphans = {}, {}
+for _, rid in ipairs(redis.call('ZRANGEBYSCORE', keys.live(base), '-inf', now, 'LIMIT', 0, DUE_RUNS)) do
+  local r = run.load(ctx, rid)
+  if r and not run.is_over(r) then
+    r.was_due = true
+    if not run.has_work(r) then to_sweep[#to_sweep + 1] = rid end
+  else
+    orphans[#orphans + 1] = rid
+  end
+end
+settle.conclude(ctx, budget)
+
+-- Commit, then take.
+settle.commit(ctx)
+many.call('ZREM', keys.live(base), orphans)
+
+local jobs, lines = {}, {request}
+ctx.bytes, ctx.lists = INLINE_BYTES, {}
+
+local function hand_over(job)
+  local f = settle.parse(job.id)
+  local reply = {job.id, job.token, job.until_ms, job.attempt, job.max_attempts, job.gid, job.seq, '', '', '', {}}
+  if f then
+    local r = run.load(ctx, f.rid)
+    reply[9], reply[10], reply[11] = r.sha, run.fact(r, f.id), inputs.read(ctx, r, f.step, f.x)
+  else
+    reply[8] = job.payload
+  end
+  jobs[#jobs + 1] = reply
+  lines[#lines + 1] = job.id .. ' ' .. job.token
+end
+
+-- The step run must still wait for this job, else the job is of no use.
+local function is_wanted(job)
+  local f = settle.parse(job.id)
+  if not f then return true end
+  local r = run.load(ctx, f.rid)
+  local fact = r and run.fact(r, f.id)
+  return fact and run.is_going(r) and string.match(fact, '^Q(%d+)') == f.epoch
+end
+
+local function take_again(text)
+  for id, token in string.gmatch(text, '\n(%S+) (%S+)') do
+    local have = redis.call('HMGET', keys.job(base, id), 'lease_token', 'lock_until_ms', 'attempt', 'max_attempts', 'gid', 'payload')
+    local f = settle.parse(id)
+    local r = f and run.load(ctx, f.rid)
+    if have[1] == token and (r or not f) then
+      hand_over({
+        id = id, token = token, until_ms = num.read(have[2]), attempt = num.read(have[3]), max_attempts = num.read(have[4]), gid = have[5] or '',
+        seq = 0, payload = have[6] or '',
+      })
+    end
+  end
+end
+
+local function take_new()
+  local t, useless = take.open(q), 0
+  while t and #jobs < want and useless < TRIES do
+    local job = take.next(q, t)
+    if not job then break end
+    if is_wanted(job) then
+      take.lease(q, t, job, salt)
+      hand_over(job)
+    else
+      useless = useless + 1
+      take.discard(q, t, job)
+    end
+  end
+  if t then take.close(q, t) end
+  if #jobs > 0 then redis.call('SET', taken_key, table.concat(lines, '\n'), 'PX', 60000) end
+end
+
+local last = redis.call('GET', taken_key)
+if last and request ~= '' and string.sub(last, 1, #request + 1) == request .. '\n' then
+  take_again(last)
+elseif want > 0 then
+  take_new()
+end
+queue.settle(q)
+queue.flush(q)
+
+local function first_score(key)
+  return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or math.huge
+end
+
+local next_ms = 0
+if #jobs < want then
+  next_ms = math.min(first_score(base .. ':delayed'), first_score(base .. ':active'), first_score(keys.live(base)))
+  if next_ms == math.huge then next_ms = 0 end
+end
+if idle_ms > 0 then
+  if #jobs == 0 then
+    redis.call('ZADD', keys.idle(base), now + idle_ms, worker)
+  else
+    redis.call('ZREM', keys.idle(base), worker)
+  end
+end
+if q.offered > 0 then wake.notify(base, now, q.offered) end
+return {now, codes, jobs, next_ms, to_sweep}

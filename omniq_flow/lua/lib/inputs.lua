@@ -1,0 +1,83 @@
+--[[
+  What a taken step run is handed: the values of its inputs, inline as long as the call's budget of bytes lasts.
+
+  Each value is raw: `=json`, `@epoch` (in a key of its own), `#epoch:n` (a list stored per element), `!failure`,
+  `~letter` (there is no value: the producer was skipped, or an upstream failed), `?` (read it yourself).
+  A gather gives a table of such values, in input order.
+]]
+--- @include "num"
+--- @include "keys"
+--- @include "run"
+local inputs = {}
+
+local GATHER = 256
+
+local function absent(r, id)
+  local fact = run.fact(r, id)
+  return '~' .. (fact and string.sub(fact, 1, 1) or 'P')
+end
+
+local function values(ctx, r, ids)
+  local raw = redis.call('HMGET', r.keys.outputs, unpack(ids))
+  for i, id in ipairs(ids) do
+    if raw[i] then
+      ctx.bytes = ctx.bytes - #raw[i]
+    else
+      raw[i] = absent(r, id)
+    end
+  end
+  return raw
+end
+
+local function element(ctx, r, list, index)
+  local epoch = list.epoch
+  if not epoch then
+    epoch = string.match(run.fact(r, list.id) or '', '^D(%d+)')
+    list.epoch = epoch
+  end
+  local value = redis.call('HGET', keys.value(ctx.base, r.rid, list.id, epoch), index)
+  if not value then return '~P' end
+  ctx.bytes = ctx.bytes - #value
+  return '=' .. value
+end
+
+local function gather(ctx, r, entry, x)
+  local step, depth, up, list = entry[2], entry[3], entry[4], entry[5]
+  local y = run.cut(x, depth - 1)
+  local n = num.read(string.match(run.fact(r, list .. y) or '', ':(%d+)'))
+  if up ~= 1 or n > GATHER then return '?' end
+  if n == 0 then return {} end
+  local ids = {}
+  for i = 1, n do ids[i] = step .. y .. '-' .. (i - 1) end
+  return values(ctx, r, ids)
+end
+
+-- All inputs of a step run, in the order of the plan.
+function inputs.read(ctx, r, step, x)
+  local out, record = {}, run.step(ctx, r, step)
+  local wanted, at = {}, {}
+  for i, entry in ipairs(record['in'] or {}) do
+    local kind = entry[1]
+    out[i] = '?'
+    if ctx.bytes > 0 then
+      if kind == 'i' then
+        wanted[#wanted + 1], at[#at + 1] = ':input', i
+      elseif kind == 'r' then
+        wanted[#wanted + 1], at[#at + 1] = entry[2] .. run.cut(x, entry[3]), i
+      elseif kind == 'e' then
+        local y = run.cut(x, entry[3])
+        local id = entry[2] .. y
+        ctx.lists[r.rid .. id] = ctx.lists[r.rid .. id] or {id = id}
+        out[i] = element(ctx, r, ctx.lists[r.rid .. id], string.match(string.sub(x, #y + 2), '^%d+'))
+      else
+        out[i] = gather(ctx, r, entry, x)
+      end
+    end
+  end
+  if #wanted > 0 then
+    for k, value in ipairs(values(ctx, r, wanted)) do out[at[k]] = value end
+  end
+  return out
+end
+
+return inputs

@@ -1,0 +1,26 @@
+--[[
+  Commands with many arguments, in slices that Lua's stack holds.
+]]
+local many = {}
+local SLICE = 1000
+
+-- call(command, key, {a, b, …}); the slice is even, so pairs stay together.
+function many.call(command, key, args)
+  local n = #args
+  if n == 0 then return end
+  if n <= SLICE then return redis.call(command, key, unpack(args)) end
+  local last
+  for i = 1, n, SLICE do
+    last = redis.call(command, key, unpack(args, i, math.min(i + SLICE - 1, n)))
+  end
+  return last
+end
+
+-- The same for commands whose arguments are all keys.
+function many.unlink(names)
+  for i = 1, #names, SLICE do
+    redis.call('UNLINK', unpack(names, i, math.min(i + SLICE - 1, #names)))
+  end
+end
+
+return many

@@ -1,0 +1,28 @@
+--[[
+  Numbers as the wire contract reads and writes them (§1): reading is lenient, writing is plain digits.
+]]
+local num = {}
+local floor, format = math.floor, string.format
+
+-- The largest whole number that a score, a double and every client read alike.
+num.MAX = 9007199254740991
+
+-- Absent, empty or no number counts as 0; fractions are rounded down.
+function num.read(value)
+  local n = tonumber(value or 0)
+  if not n or n ~= n or n > num.MAX or n < -num.MAX then return 0 end
+  return floor(n)
+end
+
+-- Never an exponent, never `.0` (D7).
+function num.text(n)
+  return format('%.0f', n)
+end
+
+-- A limit, a timeout or a number of attempts: only values above zero count.
+function num.positive(value, default)
+  local n = num.read(value)
+  return n > 0 and n or default
+end
+
+return num

@@ -1,0 +1,291 @@
+--[[
+  One queue within one call: what is read is read once, what changes is kept here and written at the end.
+
+  Three moments. *Plan*: jobs are moved in memory (`enqueue`, `leave_active`, `complete`, `fail`, `delay`, …);
+  only reads happen, so an error leaves everything as it was. `settle` writes the lanes and groups, after
+  which `take` may pop from them. `flush` writes leases, index sets and statistics. A group with waiting jobs
+  and a free slot stands in the ready set after every `settle` (I11).
+]]
+--- @include "num"
+--- @include "keys"
+--- @include "many"
+--- @include "stats"
+--- @include "types"
+local queue = {}
+
+local KEEP_COMPLETED = 100
+local LIMIT_ERROR = 4096
+
+function queue.open(anchor, now)
+  local base = keys.base(anchor)
+  return {
+    base = base, now = now, stats = stats.new(base .. ':stats'),
+    groups = {}, index = {}, active = {}, delayed = {}, hashes = {}, pushed = {}, completed = {}, failed = {},
+    dead = {}, offered = 0,
+  }
+end
+
+-- The shared keys of the queue, before the first write.
+function queue.check(q)
+  local b = q.base
+  types.check({
+    b .. ':wait', 'list', b .. ':active', 'zset', b .. ':delayed', 'zset', b .. ':completed', 'list', b .. ':failed', 'list',
+    b .. ':groups:ready', 'zset', b .. ':stats', 'hash', b .. ':idx:wait', 'zset', b .. ':idx:active', 'zset',
+    b .. ':idx:delayed', 'zset', b .. ':idx:failed', 'zset', b .. ':idx:completed', 'zset',
+  })
+end
+
+-- One of the times in the statistics is now.
+function queue.stamp(q, field)
+  stats.put(q.stats, field, q.now)
+end
+
+function queue.count(q, field, delta)
+  stats.add(q.stats, field, delta)
+end
+
+-- The index sets serve monitors only: the last word of a call is what is written. score nil = out.
+function queue.index(q, lane, id, score)
+  local set = q.index[lane]
+  if not set then
+    set = {}
+    q.index[lane] = set
+  end
+  set[id] = score or false
+end
+
+-- A group with its slots, read once a call. A limit that is absent or not above zero counts as 1.
+function queue.group(q, gid)
+  local g = q.groups[gid]
+  if not g then
+    local prefix = q.base .. ':g:' .. gid
+    local have = redis.call('MGET', prefix .. ':inflight', prefix .. ':limit')
+    g = {gid = gid, prefix = prefix, inflight = num.read(have[1]), limit = num.positive(have[2], 1), has_limit = have[2] and true}
+    q.groups[gid] = g
+  end
+  return g
+end
+
+-- The first limit a group is given stays (wire §2).
+function queue.set_limit(g, limit)
+  if limit > 0 and not g.has_limit then
+    g.limit, g.has_limit, g.new_limit = limit, true, true
+  end
+end
+
+-- A lease ended: its slot is free again, never below zero.
+function queue.release_slot(q, gid)
+  if gid and gid ~= '' then
+    local g = queue.group(q, gid)
+    g.inflight, g.is_dirty, g.may_serve = math.max(g.inflight - 1, 0), true, true
+  end
+end
+
+function queue.make_ready(q, gid, score)
+  if redis.call('ZADD', q.base .. ':groups:ready', 'NX', score, gid) == 1 then
+    queue.count(q, 'groups_ready', 1)
+    q.offered = q.offered + 1
+  end
+end
+
+-- Fields of a job's hash, written at `settle`.
+function queue.write_job(q, id, fields)
+  local hash = q.hashes[id]
+  if not hash then
+    q.hashes[id] = fields
+    return
+  end
+  for i = 1, #fields do hash[#hash + 1] = fields[i] end
+end
+
+-- To the right end of its waiting list.
+function queue.push(q, id, gid)
+  local list, field = q.base .. ':wait', 'waiting'
+  if gid and gid ~= '' then
+    local g = queue.group(q, gid)
+    g.may_serve = true
+    list, field = g.prefix .. ':wait', 'group_waiting'
+  else
+    q.offered = q.offered + 1
+  end
+  local ids = q.pushed[list]
+  if not ids then
+    ids = {}
+    q.pushed[list] = ids
+  end
+  ids[#ids + 1] = id
+  queue.index(q, 'wait', id, q.now)
+  queue.count(q, field, 1)
+  queue.count(q, 'waiting_total', 1)
+end
+
+-- A new job; the caller has made sure that its id is new (D2). job: payload, attempts, lease, backoff, gid, limit, due.
+function queue.enqueue(q, id, job)
+  local now = num.text(q.now)
+  local fields = {
+    'id', id, 'payload', job.payload, 'state', 'wait', 'attempt', '0', 'max_attempts', num.text(job.attempts),
+    'timeout_ms', num.text(job.lease), 'backoff_ms', num.text(job.backoff), 'created_ms', now, 'updated_ms', now,
+    'queued_ms', now, 'first_started_ms', '', 'last_started_ms', '', 'completed_ms', '', 'failed_ms', '',
+  }
+  local gid = job.gid
+  if gid and gid ~= '' then
+    fields[#fields + 1] = 'gid'
+    fields[#fields + 1] = gid
+    q.has_groups = true
+    queue.set_limit(queue.group(q, gid), job.limit or 0)
+  end
+  queue.stamp(q, 'last_activity_ms')
+  queue.stamp(q, 'last_enqueue_ms')
+  if job.due and job.due > q.now then
+    fields[6], fields[#fields + 1], fields[#fields + 2] = 'delayed', 'due_ms', num.text(job.due)
+    q.delayed[id] = job.due
+    queue.index(q, 'delayed', id, q.now)
+    queue.count(q, 'delayed', 1)
+  else
+    queue.push(q, id, gid)
+  end
+  queue.write_job(q, id, fields)
+end
+
+-- An ended lease: out of `active`, slot given back. `gid` as the job's hash has it.
+function queue.leave_active(q, id, gid)
+  q.active[id] = false
+  queue.index(q, 'active', id)
+  queue.count(q, 'active', -1)
+  queue.stamp(q, 'last_activity_ms')
+  queue.release_slot(q, gid)
+end
+
+local function ended(q, state, time_field)
+  local now = num.text(q.now)
+  local fields = {'state', state, 'updated_ms', now, 'lease_token', '', 'lock_until_ms', ''}
+  if time_field then
+    fields[9], fields[10] = time_field, now
+  end
+  return fields
+end
+
+function queue.complete(q, id)
+  queue.write_job(q, id, ended(q, 'completed', 'completed_ms'))
+  queue.index(q, 'completed', id, q.now)
+  q.completed[#q.completed + 1] = id
+end
+
+function queue.fail(q, id)
+  queue.write_job(q, id, ended(q, 'failed', 'failed_ms'))
+  queue.index(q, 'failed', id, q.now)
+  queue.count(q, 'failed', 1)
+  q.failed[#q.failed + 1] = id
+end
+
+function queue.delay(q, id, due)
+  local fields = ended(q, 'delayed')
+  fields[9], fields[10] = 'due_ms', num.text(due)
+  queue.write_job(q, id, fields)
+  queue.index(q, 'delayed', id, q.now)
+  queue.count(q, 'delayed', 1)
+  q.delayed[id] = due
+end
+
+-- Out of `delayed` and to its waiting list.
+function queue.promote(q, id, gid)
+  q.delayed[id] = false
+  queue.index(q, 'delayed', id)
+  queue.count(q, 'delayed', -1)
+  queue.stamp(q, 'last_activity_ms')
+  queue.write_job(q, id, {'state', 'wait', 'updated_ms', num.text(q.now)})
+  queue.push(q, id, gid)
+end
+
+-- At most 4,096 bytes, cut before a character, never inside one (D6).
+function queue.cut(text)
+  if #text <= LIMIT_ERROR then return text end
+  local at = LIMIT_ERROR
+  while at > 0 do
+    local byte = string.byte(text, at + 1)
+    if byte < 128 or byte >= 192 then break end
+    at = at - 1
+  end
+  return string.sub(text, 1, at)
+end
+
+function queue.note_error(q, id, text)
+  if text and text ~= '' then
+    queue.write_job(q, id, {'last_error', queue.cut(text), 'last_error_ms', num.text(q.now)})
+  end
+end
+
+local function write_zset(key, members)
+  local add, drop = {}, {}
+  for id, score in pairs(members) do
+    if score then
+      add[#add + 1] = score
+      add[#add + 1] = id
+    else
+      drop[#drop + 1] = id
+    end
+  end
+  many.call('ZREM', key, drop)
+  many.call('ZADD', key, add)
+end
+
+-- Completed jobs beyond the newest hundred go, if they are still that (D5).
+local function trim_completed(q)
+  local list = q.base .. ':completed'
+  local over = redis.call('LLEN', list) - KEEP_COMPLETED
+  if over > 0 then
+    for _, id in ipairs(redis.call('RPOP', list, over)) do
+      if redis.call('HGET', keys.job(q.base, id), 'state') == 'completed' then
+        q.dead[#q.dead + 1] = keys.job(q.base, id)
+      end
+      queue.index(q, 'completed', id)
+    end
+  end
+  stats.put(q.stats, 'completed_kept', math.min(over + KEEP_COMPLETED, KEEP_COMPLETED))
+end
+
+local function settle_groups(q)
+  local gids = {}
+  for gid in pairs(q.groups) do gids[#gids + 1] = gid end
+  table.sort(gids)
+  for _, gid in ipairs(gids) do
+    local g = q.groups[gid]
+    if g.new_limit then redis.call('SET', g.prefix .. ':limit', num.text(g.limit)) end
+    if g.may_serve and g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0 then
+      queue.make_ready(q, gid, q.now)
+    end
+    g.new_limit, g.may_serve = nil, nil
+  end
+end
+
+-- Writes jobs, lanes and groups; `take` may follow.
+function queue.settle(q)
+  for id, fields in pairs(q.hashes) do redis.call('HSET', keys.job(q.base, id), unpack(fields)) end
+  for list, ids in pairs(q.pushed) do many.call('RPUSH', list, ids) end
+  many.call('LPUSH', q.base .. ':failed', q.failed)
+  if #q.completed > 0 then
+    many.call('LPUSH', q.base .. ':completed', q.completed)
+    trim_completed(q)
+  end
+  if q.has_groups then redis.call('SET', q.base .. ':has_groups', '1') end
+  settle_groups(q)
+  q.hashes, q.pushed, q.failed, q.completed, q.has_groups = {}, {}, {}, {}, nil
+end
+
+-- Writes what is left: slots, leases, index sets, statistics. Call `settle` first.
+function queue.flush(q)
+  for _, g in pairs(q.groups) do
+    if g.is_gone then
+      redis.call('UNLINK', g.prefix .. ':inflight', g.prefix .. ':limit')
+    elseif g.is_dirty then
+      redis.call('SET', g.prefix .. ':inflight', num.text(g.inflight))
+    end
+  end
+  write_zset(q.base .. ':active', q.active)
+  write_zset(q.base .. ':delayed', q.delayed)
+  for lane, members in pairs(q.index) do write_zset(q.base .. ':idx:' .. lane, members) end
+  many.unlink(q.dead)
+  stats.flush(q.stats)
+end
+
+return queue

@@ -1,0 +1,458 @@
+--[[
+  One run within one call: facts, gates and work are read as they are wanted, changed in memory, written once.
+
+  Facts (header, states, outputs) are kept; gates, collections, parked entries and left-over work are derived
+  from them and carry the generation of the run (levels §2, §3). A step run is named by its step and its
+  suffix: `read` and `-3-7`. A gate's record is `left|flags|newest epoch|parked`, a collection's
+  `size|left|failed|skipped|newest epoch`; beside each stands a check_completion counter with the same members.
+]]
+--- @include "num"
+--- @include "keys"
+--- @include "many"
+--- @include "types"
+--- @include "counter"
+--- @include "deque"
+local run = {}
+
+local HISTORY = 2000
+local NEVER = 9000000000000000
+local HEADER = {
+  'state', 'sha', 'epoch', 'gen', 'open', 'rev', 'gid', 'limit', 'stop', 'window', 'retention', 'work', 'rest', 'failed', 'check',
+}
+
+function run.open(q)
+  return {q = q, base = q.base, runs = {}, order = {}, plans = {}}
+end
+
+local function fresh(ctx, rid, h)
+  local r = {
+    rid = rid, keys = keys.run(ctx.base, rid, h.gen), head = {}, s = {}, changed = {}, out = {}, done = {}, gate = {}, tally = {}, events = {},
+    big = {}, jobs = {}, parked = {},
+  }
+  for field, value in pairs(h) do r[field] = value end
+  r.todo = deque.new(r.keys.work, h.work)
+  return r
+end
+
+-- The run, or nil if there is no header (RUN_GONE).
+function run.load(ctx, rid)
+  local r = ctx.runs[rid]
+  if r ~= nil then return r or nil end
+  local header = keys.run(ctx.base, rid, '0').header
+  types.check({header, 'hash'})
+  local have = redis.call('HMGET', header, unpack(HEADER))
+  if not have[1] then
+    ctx.runs[rid] = false
+    return nil
+  end
+  local h = {}
+  for i, field in ipairs(HEADER) do h[field] = have[i] end
+  for _, field in ipairs({'epoch', 'gen', 'open', 'rev', 'limit', 'window', 'retention', 'work', 'rest', 'check'}) do h[field] = num.read(h[field]) end
+  h.stop, h.failed = h.stop == '1', h.failed == '1'
+  r = fresh(ctx, rid, h)
+  local k = r.keys
+  types.check({
+    k.states, 'hash', k.outputs, 'hash', k.tallies, 'hash', k.history, 'list', k.tokens, 'hash', k.gates, 'hash', k.work, 'list',
+  })
+  return run.add(ctx, r)
+end
+
+function run.add(ctx, r)
+  ctx.runs[r.rid] = r
+  ctx.order[#ctx.order + 1] = r.rid
+  return r
+end
+
+-- A run that is about to be written for the first time.
+function run.create(ctx, rid, h)
+  local r = fresh(ctx, rid, h)
+  r.is_new = true
+  return run.add(ctx, r)
+end
+
+-- The packed record of a step in the run's plan.
+function run.step(ctx, r, name)
+  local plan = ctx.plans[r.sha]
+  if not plan then
+    plan = {}
+    ctx.plans[r.sha] = plan
+  end
+  local record = plan[name]
+  if not record then
+    local text = redis.call('HGET', keys.plan(ctx.base, r.sha), name)
+    if not text then error({err = 'NO_PLAN run ' .. r.rid .. ': plan ' .. r.sha .. ' has no step ' .. name}) end
+    record = cjson.decode(text)
+    record.l = record.l or {}
+    record.depth = #record.l
+    plan[name] = record
+  end
+  return record
+end
+
+function run.is_going(r)
+  return r.state == 'running' or r.state == 'failing'
+end
+
+function run.is_over(r)
+  return r.state == 'succeeded' or r.state == 'failed' or r.state == 'cancelled'
+end
+
+-- A header field that is to be written.
+function run.put(r, field, value)
+  r[field] = value
+  r.head[field] = value
+end
+
+function run.event(r, text)
+  r.rev = r.rev + 1
+  r.events[#r.events + 1] = text
+end
+
+-- suffixes ------------------------------------------------------------------
+
+-- The first k indices of a suffix: cut('-3-7', 1) is '-3'.
+function run.cut(x, k)
+  if k == 0 then return '' end
+  local at = 1
+  for _ = 1, k do
+    at = string.find(x, '-', at + 1, true)
+    if not at then return x end
+  end
+  return string.sub(x, 1, at - 1)
+end
+
+-- '-3-7' -> '-3', '7'
+function run.parent(x)
+  return string.match(x, '^(.*)%-(%d+)$')
+end
+
+-- facts ---------------------------------------------------------------------
+
+-- The stored fact of a step run, or false.
+function run.fact(r, id)
+  local fact = r.s[id]
+  if fact == nil then
+    fact = not r.is_new and redis.call('HGET', r.keys.states, id) or false
+    r.s[id] = fact
+  end
+  return fact
+end
+
+local function tally(r, field, delta)
+  r.tally[field] = (r.tally[field] or 0) + delta
+end
+
+-- `letter` with an epoch, and what follows it (`:length`, `^inputs`, `~losses`).
+function run.set(r, step, x, letter, epoch, rest)
+  local id = step .. x
+  local before = run.fact(r, id)
+  if before then tally(r, step .. ':' .. string.sub(before, 1, 1), -1) end
+  tally(r, step .. ':' .. letter, 1)
+  r.s[id] = letter .. num.text(epoch) .. (rest or '')
+  r.changed[id] = true
+  run.event(r, letter .. ' ' .. id .. ' ' .. num.text(epoch))
+end
+
+-- A job of a step that runs inside lists opens or ends: the windows of these lists.
+function run.inside(r, record, delta)
+  for _, list in ipairs(record.l) do tally(r, list .. ':i', delta) end
+end
+
+function run.known(r, step, delta)
+  tally(r, step .. ':t', delta)
+end
+
+-- How many jobs are open inside a list step.
+function run.open_inside(r, list)
+  local field = list .. ':i'
+  r.inside_read = r.inside_read or {}
+  if not r.inside_read[list] then r.inside_read[list] = num.read(not r.is_new and redis.call('HGET', r.keys.tallies, field)) end
+  return r.inside_read[list] + (r.tally[field] or 0)
+end
+
+-- gates and collections ---------------------------------------------------------
+
+local function read_record(r, name)
+  local text = not r.is_new and redis.call('HGET', r.keys.gates, name)
+  if not text then return nil end
+  local parts = {}
+  for part in string.gmatch(text .. '|', '([^|]*)|') do parts[#parts + 1] = part end
+  return parts
+end
+
+-- The gate of a consumer at a prefix; without a record it is full.
+function run.gate(r, record, c, z)
+  local name = 'in:' .. c .. z
+  local g = r.gate[name]
+  if not g then
+    local p = read_record(r, name)
+    if p then
+      g = {left = num.read(p[1]), flags = p[2], stamp = num.read(p[3]), parked = num.read(p[4]), is_stored = true}
+    else
+      g = {flags = '', stamp = 0, parked = 0}
+    end
+    g.size = record.g[math.max(select(2, string.gsub(z, '-', '')), 0) + 1]
+    g.left = g.left or g.size
+    r.gate[name] = g
+  end
+  return g
+end
+
+function run.collection(r, p, y)
+  local name = 'of:' .. p .. y
+  local c = r.gate[name]
+  if c == nil then
+    local parts = read_record(r, name)
+    c = parts and {
+      size = num.read(parts[1]), left = num.read(parts[2]), failed = num.read(parts[3]), skipped = num.read(parts[4]),
+      stamp = num.read(parts[5]), is_stored = true,
+    } or false
+    r.gate[name] = c
+  end
+  return c
+end
+
+function run.new_collection(r, p, y, size)
+  r.gate['of:' .. p .. y] = {size = size, left = size, failed = 0, skipped = 0, stamp = 0, is_changed = true}
+end
+
+-- A member reported: counted in the record now, in the counter at the end of the call.
+function run.report(g, member)
+  g.left, g.is_changed = g.left - 1, true
+  g.members = g.members or {}
+  g.members[#g.members + 1] = member
+end
+
+function run.drop(g)
+  g.is_gone, g.is_changed = true, true
+end
+
+-- An entry that waits for a gate: of one step run, or of a whole list.
+function run.park(r, g, name, entry)
+  g.parked, g.is_changed = g.parked + 1, true
+  local list = r.parked[name]
+  if not list then
+    list = {}
+    r.parked[name] = list
+  end
+  list[#list + 1] = entry
+end
+
+-- Up to n entries of a gate, first the stored ones. Each is handed out once.
+function run.unpark(r, g, name, n)
+  local out, list = {}, r.parked[name] or {}
+  local stored = g.parked - #list
+  if stored > 0 then
+    local low = '[' .. name .. '|'
+    g.skip = g.skip or 0
+    for _, member in ipairs(redis.call('ZRANGEBYLEX', r.keys.parked, low, low .. '\255', 'LIMIT', g.skip, n)) do
+      out[#out + 1] = string.sub(member, #name + 2)
+      g.drop = g.drop or {}
+      g.drop[#g.drop + 1] = member
+    end
+    g.skip = g.skip + #out
+  end
+  while #out < n and #list > 0 do out[#out + 1] = table.remove(list) end
+  g.parked, g.is_changed = g.parked - #out, true
+  return out
+end
+
+-- left-over work ---------------------------------------------------------------
+
+-- Lists of work that waits for a window, one per consumer: expansions and releases.
+function run.rests(r)
+  if not r.lists then
+    r.lists = {names = {}}
+    if r.rest > 0 then
+      local have = redis.call('HGETALL', r.keys.rests)
+      for i = 1, #have, 2 do
+        r.lists[have[i]] = deque.new(r.keys.work .. ':' .. have[i], num.read(have[i + 1]))
+        r.lists.names[#r.lists.names + 1] = have[i]
+      end
+      table.sort(r.lists.names)
+    end
+  end
+  return r.lists
+end
+
+function run.later(r, c, item)
+  local lists = run.rests(r)
+  if not lists[c] then
+    lists[c] = deque.new(r.keys.work .. ':' .. c, 0)
+    lists.names[#lists.names + 1] = c
+  end
+  deque.push_back(lists[c], item)
+end
+
+-- How much work is left in lists that wait for a window.
+local function resting(r)
+  if not r.lists then return r.rest end
+  local n = 0
+  for _, c in ipairs(r.lists.names) do n = n + deque.size(r.lists[c]) end
+  return n
+end
+
+function run.has_work(r)
+  return deque.size(r.todo) > 0 or resting(r) > 0
+end
+
+-- All that is derived is thrown away; who holds it in memory forgets it, what is stored goes to the trash.
+function run.forget(ctx, r)
+  if r.is_new then
+    r.gate, r.parked, r.todo, r.lists = {}, {}, deque.new(r.keys.work, 0), {names = {}}
+    return
+  end
+  r.forgotten = r.forgotten or {}
+  local lists = run.rests(r)
+  local stale = {r.keys.work, r.keys.rests, r.keys.parked}
+  for _, c in ipairs(lists.names) do stale[#stale + 1] = r.keys.work .. ':' .. c end
+  r.forgotten[#r.forgotten + 1] = {gates = r.keys.gates, stale = stale, name = r.rid .. '.' .. num.text(r.gen)}
+  run.put(r, 'gen', r.gen + 1)
+  r.keys = keys.run(ctx.base, r.rid, num.text(r.gen))
+  r.gate, r.parked, r.todo, r.lists = {}, {}, deque.new(r.keys.work, 0), {names = {}}
+  run.put(r, 'rest', 0)
+end
+
+-- the end of a call --------------------------------------------------------------
+
+local function write_gates(r)
+  local set, drop = {}, {}
+  for name, g in pairs(r.gate) do
+    if g and g.is_changed then
+      local base = r.keys.counters .. name
+      local is_collection = string.sub(name, 1, 3) == 'of:'
+      if g.is_gone then
+        if g.is_stored then
+          drop[#drop + 1] = name
+          counter.drop(base)
+        end
+      else
+        if g.left > 0 then
+          if not g.is_stored then counter.init(base, num.text(g.size)) end
+          if g.members then counter.report(base, g.members) end
+        elseif g.is_stored then
+          counter.drop(base)
+        end
+        set[#set + 1] = name
+        set[#set + 1] = is_collection
+          and table.concat({num.text(g.size), num.text(g.left), num.text(g.failed), num.text(g.skipped), num.text(g.stamp)}, '|')
+          or table.concat({num.text(g.left), g.flags, num.text(g.stamp), num.text(g.parked)}, '|')
+      end
+      if g.drop then many.call('ZREM', r.keys.parked, g.drop) end
+    end
+  end
+  many.call('HSET', r.keys.gates, set)
+  many.call('HDEL', r.keys.gates, drop)
+  for name, entries in pairs(r.parked) do
+    local args = {}
+    for _, entry in ipairs(entries) do
+      args[#args + 1] = 0
+      args[#args + 1] = name .. '|' .. entry
+    end
+    many.call('ZADD', r.keys.parked, args)
+  end
+end
+
+local function write_work(r)
+  deque.flush(r.todo)
+  local left = deque.size(r.todo)
+  if left ~= r.work then run.put(r, 'work', left) end
+  if r.lists then
+    local counts, gone = {}, {}
+    for _, c in ipairs(r.lists.names) do
+      deque.flush(r.lists[c])
+      local n = deque.size(r.lists[c])
+      if n > 0 then
+        counts[#counts + 1] = c
+        counts[#counts + 1] = num.text(n)
+      else
+        gone[#gone + 1] = c
+      end
+    end
+    many.call('HDEL', r.keys.rests, gone)
+    many.call('HSET', r.keys.rests, counts)
+    local n = resting(r)
+    if n ~= r.rest then run.put(r, 'rest', n) end
+  end
+end
+
+local function write_map(key, map)
+  local args = {}
+  for field, value in pairs(map) do
+    args[#args + 1] = field
+    args[#args + 1] = type(value) == 'number' and num.text(value) or value
+  end
+  many.call('HSET', key, args)
+end
+
+-- Events, and at times a checkpoint: the tallies as they stand, so that older events may go (I15).
+local function write_history(ctx, r)
+  if #r.events == 0 then return end
+  local now, first = num.text(ctx.q.now), r.rev - #r.events
+  local lines = {}
+  for i, text in ipairs(r.events) do lines[i] = num.text(first + i) .. '|' .. now .. '|' .. text end
+  if many.call('RPUSH', r.keys.history, lines) > HISTORY then
+    local have, parts = redis.call('HGETALL', r.keys.tallies), {}
+    for i = 1, #have, 2 do parts[#parts + 1] = have[i] .. '=' .. have[i + 1] end
+    redis.call('RPUSH', r.keys.history, num.text(r.rev) .. '|' .. now .. '|checkpoint ' .. table.concat(parts, ' '))
+    redis.call('LTRIM', r.keys.history, -HISTORY / 2, -1)
+  end
+end
+
+local function write_forgotten(ctx, r)
+  for _, old in ipairs(r.forgotten or {}) do
+    many.unlink(old.stale)
+    if redis.call('EXISTS', old.gates) == 1 then redis.call('SADD', keys.trash(ctx.base), old.name) end
+  end
+end
+
+-- A run that is over leaves only facts; its group goes once nobody stands in it (H12).
+local function write_end(ctx, r)
+  redis.call('ZREM', keys.live(ctx.base), r.rid)
+  redis.call('ZADD', keys.ended(ctx.base), r.retention > 0 and ctx.q.now + r.retention or NEVER, r.rid)
+  redis.call('UNLINK', r.keys.gates)
+  if r.gid == r.rid then
+    local g = ctx.q.groups[r.gid]
+    local inflight = g and g.inflight or num.read(redis.call('GET', ctx.base .. ':g:' .. r.gid .. ':inflight'))
+    if inflight == 0 and redis.call('EXISTS', ctx.base .. ':g:' .. r.gid .. ':wait') == 0 then
+      if g then
+        g.is_gone = true
+      else
+        redis.call('UNLINK', ctx.base .. ':g:' .. r.gid .. ':inflight', ctx.base .. ':g:' .. r.gid .. ':limit')
+      end
+    end
+  end
+end
+
+-- Due now while there is work that can go on, else looked at again in a while (I13).
+local function write_live(ctx, r)
+  local at = r.is_due and ctx.q.now or ctx.q.now + r.check
+  if r.is_new or r.is_due or r.was_due then redis.call('ZADD', keys.live(ctx.base), at, r.rid) end
+end
+
+-- Writes everything of one run. The queue's jobs and lanes are written by `queue.settle`.
+function run.flush(ctx, r)
+  local facts, tokens = {}, {}
+  for id in pairs(r.changed) do facts[id] = r.s[id] end
+  for id, token in pairs(r.done) do tokens[id] = token end
+  write_forgotten(ctx, r)
+  write_work(r)
+  if r.is_new or #r.events > 0 then run.put(r, 'rev', r.rev) end
+  write_map(r.keys.header, r.head)
+  write_map(r.keys.states, facts)
+  write_map(r.keys.outputs, r.out)
+  write_map(r.keys.tokens, tokens)
+  many.call('SADD', r.keys.big, r.big)
+  for field, delta in pairs(r.tally) do
+    if delta ~= 0 then redis.call('HINCRBY', r.keys.tallies, field, num.text(delta)) end
+  end
+  write_gates(r)
+  write_history(ctx, r)
+  if run.is_over(r) then
+    if r.has_ended then write_end(ctx, r) end
+  else
+    write_live(ctx, r)
+  end
+end
+
+return run

@@ -1,0 +1,224 @@
+--[[
+  How a leased job ends: reported by its worker, or found lapsed. One item is checked and applied alone; what it
+  does to its run follows at once, as far as the budget goes (levels §4). Everything happens in memory until
+  `settle.commit`, so an error leaves all as it was.
+
+  The token fences the lease, the epoch the dispatch: an item that fails the first is LOST (or DUP, when this very
+  token completed this dispatch before); one that fails the second is acked, noted and never applied (R1, R4, R8).
+]]
+--- @include "num"
+--- @include "keys"
+--- @include "many"
+--- @include "queue"
+--- @include "run"
+--- @include "advance"
+local settle = {}
+
+local ITEM_UNITS = 8
+local INLINE = 65536
+local TOKEN_CHARS = 12
+local READ = {'lease_token', 'gid', 'attempt', 'max_attempts', 'backoff_ms'}
+
+function settle.open(q, budget)
+  local ctx = run.open(q)
+  ctx.budget, ctx.values, ctx.stale = budget, {}, {}
+  return ctx
+end
+
+-- `f.<run>.<step run>.<epoch>`; nil for a plain job.
+function settle.parse(id)
+  local rid, sid, epoch = string.match(id, '^f%.(%w+)%.([%w_%-]+)%.(%d+)$')
+  if not rid or #rid ~= 26 then return nil end
+  local step, x = string.match(sid, '^([%w_]+)(.*)$')
+  return {rid = rid, id = sid, step = step, x = x, epoch = epoch}
+end
+
+local function read_job(ctx, id)
+  local have = redis.call('HMGET', keys.job(ctx.base, id), unpack(READ))
+  return {id = id, token = have[1], gid = have[2], attempt = num.read(have[3]), max = math.max(num.read(have[4]), 1), backoff = num.read(have[5])}
+end
+
+local function leave(ctx, job)
+  queue.leave_active(ctx.q, job.id, job.gid)
+end
+
+-- Whether this step run is still waiting for this very job.
+local function awaited(ctx, f)
+  local r = run.load(ctx, f.rid)
+  if not r then return nil, 'GONE' end
+  local fact = run.fact(r, f.id)
+  if not fact or string.sub(fact, 1, 1) ~= 'Q' or string.match(fact, '^Q(%d+)') ~= f.epoch then return nil, 'STALE', r end
+  return r
+end
+
+local function drain(ctx, r)
+  advance.drain(ctx, r, math.min(ITEM_UNITS, ctx.budget))
+end
+
+local function store(ctx, r, f, value)
+  if #value <= INLINE then
+    r.out[f.id] = '=' .. value
+    return
+  end
+  ctx.values[keys.value(ctx.base, f.rid, f.id, f.epoch)] = value
+  r.big[#r.big + 1] = f.id .. ':' .. f.epoch
+  r.out[f.id] = '@' .. f.epoch
+end
+
+local function succeed(ctx, r, f, item)
+  if item.kind == 'skip' then
+    run.set(r, f.step, f.x, 'S', tonumber(f.epoch))
+    return 's'
+  end
+  if item.kind == 'list' then
+    run.set(r, f.step, f.x, 'D', tonumber(f.epoch), ':' .. num.text(item.number))
+    r.out[f.id] = '#' .. f.epoch .. ':' .. num.text(item.number)
+  else
+    run.set(r, f.step, f.x, 'D', tonumber(f.epoch))
+    store(ctx, r, f, item.value)
+  end
+  return 'v'
+end
+
+local function fail_step(ctx, r, f, failure)
+  run.set(r, f.step, f.x, 'F', tonumber(f.epoch))
+  r.out[f.id] = '!' .. failure
+  ctx.stale[#ctx.stale + 1] = keys.value(ctx.base, f.rid, f.id, f.epoch)
+  advance.close(ctx, r, f.step)
+  advance.settled(ctx, r, f.step, f.x, 'f', tonumber(f.epoch))
+  drain(ctx, r)
+end
+
+-- A list that is mapped must be there in full before it counts.
+local function is_staged(ctx, f, item)
+  local key = keys.value(ctx.base, f.rid, f.id, f.epoch)
+  return item.kind ~= 'list' or item.number == 0 or redis.call('HLEN', key) == item.number
+end
+
+-- Back to its lane; the attempt is not counted.
+local function release(ctx, job, item)
+  leave(ctx, job)
+  queue.write_job(ctx.q, job.id, {'attempt', num.text(math.max(job.attempt - 1, 0))})
+  if item.number > 0 then
+    queue.delay(ctx.q, job.id, ctx.q.now + item.number)
+  else
+    queue.write_job(ctx.q, job.id, {'state', 'wait', 'updated_ms', num.text(ctx.q.now), 'lease_token', '', 'lock_until_ms', ''})
+    queue.push(ctx.q, job.id, job.gid)
+  end
+  return 'OK'
+end
+
+-- Another attempt later, if one is left.
+local function try_again(ctx, job, f, r, due, text)
+  if job.attempt >= job.max then return false end
+  leave(ctx, job)
+  queue.note_error(ctx.q, job.id, text)
+  queue.delay(ctx.q, job.id, due)
+  if r then run.event(r, 'retry ' .. f.id .. ' ' .. f.epoch .. ' ' .. num.text(job.attempt)) end
+  return true
+end
+
+local function give_up(ctx, job, f, r, failure, text)
+  leave(ctx, job)
+  queue.note_error(ctx.q, job.id, text)
+  queue.fail(ctx.q, job.id)
+  if r then fail_step(ctx, r, f, failure) end
+end
+
+local function check(ctx, item)
+  if ctx.q.active[item.id] ~= nil then return nil, 'LOST' end
+  local job, f = read_job(ctx, item.id), settle.parse(item.id)
+  if item.token ~= '' and job.token == item.token and redis.call('ZSCORE', ctx.base .. ':active', item.id) then return job, nil, f end
+  local r = f and item.token ~= '' and run.load(ctx, f.rid)
+  if r and redis.call('HGET', r.keys.tokens, f.id .. '.' .. f.epoch) == string.sub(item.token, 1, TOKEN_CHARS) then return nil, 'DUP' end
+  return nil, 'LOST'
+end
+
+-- item: id, token, kind (ok, list, skip, fail, fatal, release), number, value, error. Returns its code.
+function settle.item(ctx, item)
+  local job, refusal, f = check(ctx, item)
+  if not job then return refusal end
+  local q, r, why = ctx.q, nil, nil
+  if f then
+    r, why = awaited(ctx, f)
+    if r and not is_staged(ctx, f, item) then return 'BAD_LIST' end
+  end
+  queue.stamp(q, 'last_finish_ms')
+  if why then
+    leave(ctx, job)
+    queue.complete(q, job.id)
+    local stale = run.load(ctx, f.rid)
+    if stale then run.event(stale, 'stale ' .. f.id .. ' ' .. f.epoch) end
+    return why
+  end
+  if item.kind == 'release' then return release(ctx, job, item) end
+  if item.kind == 'fail' and try_again(ctx, job, f, r, q.now + item.number, item.error) then return 'RETRY' end
+  if item.kind == 'fail' or item.kind == 'fatal' then
+    if r then r.done[f.id .. '.' .. f.epoch] = string.sub(item.token, 1, TOKEN_CHARS) end
+    give_up(ctx, job, f, r, item.value, item.error)
+    return 'FAILED'
+  end
+  leave(ctx, job)
+  queue.complete(q, job.id)
+  if r then
+    r.done[f.id .. '.' .. f.epoch] = string.sub(item.token, 1, TOKEN_CHARS)
+    local kind = succeed(ctx, r, f, item)
+    advance.close(ctx, r, f.step)
+    advance.settled(ctx, r, f.step, f.x, kind, tonumber(f.epoch))
+    drain(ctx, r)
+  end
+  return 'OK'
+end
+
+local function lost_text(job)
+  return 'lease lost: attempt ' .. num.text(job.attempt) .. '/' .. num.text(job.max) .. ' ended without a report'
+end
+
+-- A lease that lapsed: another attempt, or the end (D4). Returns nothing; every id in `active` is dealt with.
+function settle.lapsed(ctx, id)
+  if ctx.q.active[id] ~= nil then return end
+  local job, f = read_job(ctx, id), settle.parse(id)
+  local is_there = redis.call('EXISTS', keys.job(ctx.base, id)) == 1
+  if not is_there then
+    ctx.q.active[id] = false
+    queue.index(ctx.q, 'active', id)
+    queue.count(ctx.q, 'active', -1)
+    return
+  end
+  local r = f and awaited(ctx, f)
+  if try_again(ctx, job, f, r, ctx.q.now + job.backoff, lost_text(job)) then return end
+  give_up(ctx, job, f, r, '{"type":"LeaseLost","message":"' .. lost_text(job) .. '","step":"' .. (f and f.id or '') .. '","attempt":' .. num.text(job.attempt) .. '}', lost_text(job))
+end
+
+-- A job whose time has come; an id without a job is dropped (D9).
+function settle.due(ctx, id)
+  if ctx.q.delayed[id] ~= nil then return end
+  local have = redis.call('HMGET', keys.job(ctx.base, id), 'id', 'gid', 'state')
+  if have[3] then
+    queue.promote(ctx.q, id, have[2])
+  else
+    ctx.q.delayed[id] = false
+    queue.index(ctx.q, 'delayed', id)
+    queue.count(ctx.q, 'delayed', -1)
+  end
+end
+
+-- Shares `units` among the runs that have work left, the oldest first; then the verdicts.
+function settle.conclude(ctx, units)
+  table.sort(ctx.order)
+  for _, rid in ipairs(ctx.order) do
+    if units <= 0 then break end
+    units = units - advance.drain(ctx, ctx.runs[rid], units)
+  end
+  for _, rid in ipairs(ctx.order) do advance.conclude(ctx, ctx.runs[rid]) end
+end
+
+-- Writes everything: runs, values, lanes.
+function settle.commit(ctx)
+  for key, value in pairs(ctx.values) do redis.call('SET', key, value) end
+  many.unlink(ctx.stale)
+  for _, rid in ipairs(ctx.order) do run.flush(ctx, ctx.runs[rid]) end
+  queue.settle(ctx.q)
+end
+
+return settle

@@ -1,0 +1,16 @@
+--[[
+  The check that comes before the first write: a key of another type would stop a script half-way (H18).
+]]
+local types = {}
+
+-- expected: {key, type, key, type, …}. Raises before anything is written.
+function types.check(expected)
+  for i = 1, #expected, 2 do
+    local have = redis.call('TYPE', expected[i]).ok
+    if have ~= 'none' and have ~= expected[i + 1] then
+      error({err = 'WRONGTYPE ' .. expected[i] .. ' is a ' .. have .. ', not a ' .. expected[i + 1] .. '; nothing was changed'})
+    end
+  end
+end
+
+return types

@@ -1,0 +1,1 @@
+"""Values without any I/O: states, jobs, plans, runs, names and time."""

@@ -1,0 +1,1 @@
+"""Operations as values: script, keys, arguments, how to read the reply. No I/O."""

@@ -1,0 +1,240 @@
+"""What begins, heals and removes runs, and what reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from omniq_flow.errors import Conflict, NotFound
+from omniq_flow.model.clock import SERVER_TIME
+from omniq_flow.model.names import StepRun
+from omniq_flow.model.plan import Plan
+from omniq_flow.model.routes import JSON, records
+from omniq_flow.model.runs import Fact, RunHeader
+from omniq_flow.model.states import RunState
+from omniq_flow.ops import keys
+from omniq_flow.ops.command import Arg, Command, Query, number, text, texts
+
+INPUT = ":input"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer to a start: the run, and whether this call began it. `needs_plan`: send it again with the plan."""
+
+    run_id: str
+    is_new: bool
+    needs_plan: bool = False
+
+
+def run_start(
+    plan: Plan,
+    run_id: str,
+    input_json: bytes,
+    *,
+    key: str = "",
+    gid: str = "",
+    with_plan: bool = False,
+    budget: int = 0,
+    now_ms: int = SERVER_TIME,
+) -> Command[Started]:
+    """Begin a run, or find the one that this run id or run key began before.
+
+    The same key with the same input gives the same run; with another input `Conflict`, and nothing is changed. Without
+    `with_plan` the answer may be `needs_plan`; nothing was written then. `gid` is the group of all its jobs, the run by default.
+    """
+    options = {
+        "stop": plan.on_failure == "stop",
+        "window": plan.window,
+        "retention_ms": plan.retention_ms,
+        "check_ms": check_ms(plan),
+    }
+    fields = [part for pair in records(plan).items() for part in pair] if with_plan else []
+    args: tuple[Arg, ...] = (
+        now_ms,
+        run_id,
+        plan.sha,
+        plan.flow,
+        key,
+        hashlib.sha256(input_json).hexdigest(),
+        input_json,
+        gid or run_id,
+        plan.max_parallel,
+        json.dumps(options),
+        budget,
+        len(fields),
+        *fields,
+    )
+
+    def parse(reply: Any) -> Started:
+        code = text(reply[0])
+        if code == "NO_PLAN":
+            return Started(run_id, False, needs_plan=True)
+        found = text(reply[1])
+        if code == "CONFLICT":
+            what = f"run key {key!r}" if key else f"run id {run_id}"
+            raise Conflict(
+                f"{what} belongs to run {found}, which was started with a different input",
+                where=f"flow {plan.flow}",
+                hint="use another key, or start it with the input it had",
+            )
+        return Started(found, code == "STARTED")
+
+    return Command("flow/run_start", (keys.anchor(plan.queue),), args, parse)
+
+
+def check_ms(plan: Plan) -> int:
+    """How often a run is looked after: the shortest lease of its steps, within 5 to 60 s."""
+    return min(max(min((s.options.lease_ms for s in plan.steps), default=30_000), 5_000), 60_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep found in one slice of a run."""
+
+    checked: int = 0
+    lost: int = 0
+    failed: int = 0
+    is_gone: bool = False
+
+
+def run_sweep(queue: str, run_id: str, *, limit: int = 200, budget: int = 0, now_ms: int = SERVER_TIME) -> Command[Swept]:
+    """Compare a slice of a run with the jobs that are there and heal what differs."""
+
+    def parse(reply: Any) -> Swept:
+        return Swept(is_gone=True) if text(reply[0]) == "GONE" else Swept(*map(number, reply[1:4]))
+
+    return Command("flow/run_sweep", (keys.anchor(queue),), (now_ms, run_id, limit, budget), parse)
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How many runs were removed, and whether something is left to remove now."""
+
+    runs: int
+    has_more: bool
+
+
+def run_purge(queue: str, *, keep_runs: int = 1_000, limit: int = 200, now_ms: int = SERVER_TIME) -> Command[Purged]:
+    """Remove runs whose retention is over, and the oldest beyond `keep_runs` (0: no bound); a bounded piece a call."""
+    return Command(
+        "flow/run_purge",
+        (keys.anchor(queue),),
+        (now_ms, keep_runs, limit),
+        lambda reply: Purged(number(reply[1]), bool(number(reply[2]))),
+    )
+
+
+HEADER_FIELDS = ("flow", "sha", "state", "epoch", "open", "rev", "gid", "key", "created_ms", "ended_ms")
+
+
+def run_header(queue: str, run_id: str) -> Query[RunHeader]:
+    """Read a run's header; `NotFound` if there is no such run in this queue."""
+
+    def parse(reply: Any) -> RunHeader:
+        if reply[0] is None:
+            raise NotFound(f"no run {run_id} in queue {queue}", hint="omniq-flow runs list shows the runs there are")
+        flow, sha, state, epoch, open_, rev, gid, key, created, ended = reply
+        return RunHeader(
+            run_id,
+            text(flow),
+            queue,
+            text(sha),
+            RunState(text(state)),
+            number(epoch),
+            number(open_),
+            number(rev),
+            text(gid),
+            text(key),
+            number(created),
+            number(ended),
+        )
+
+    return Query(("HMGET", keys.header(queue, run_id), *HEADER_FIELDS), parse)
+
+
+def run_facts(queue: str, run_id: str, ids: tuple[str, ...]) -> Query[list[Fact]]:
+    """Read the states of some step runs, in the order asked; pending where there is no record."""
+    return Query(("HMGET", keys.states(queue, run_id), *ids), lambda reply: [Fact.parse(v) for v in reply])
+
+
+def run_facts_page(queue: str, run_id: str, cursor: int = 0, count: int = 500) -> Query[tuple[int, dict[StepRun, Fact]]]:
+    """Read a slice of all states: the next cursor (0: that was all) and the facts."""
+
+    def parse(reply: Any) -> tuple[int, dict[StepRun, Fact]]:
+        fields = reply[1].items() if isinstance(reply[1], dict) else zip(reply[1][::2], reply[1][1::2], strict=True)
+        return number(reply[0]), {StepRun.parse(text(k)): Fact.parse(v) for k, v in fields}
+
+    return Query(("HSCAN", keys.states(queue, run_id), cursor, "COUNT", count), parse)
+
+
+def run_outputs(queue: str, run_id: str, ids: tuple[str, ...]) -> Query[list[bytes | None]]:
+    """Read raw outputs (`=json`, `@epoch`, `#epoch:n`, `!failure`) of some step runs."""
+    return Query(("HMGET", keys.outputs(queue, run_id), *ids), list)
+
+
+def large_value(queue: str, run_id: str, step_run_id: str, epoch: int) -> Query[bytes | None]:
+    """Read a value that lives in a key of its own (`@epoch`)."""
+    return Query(("GET", keys.value(queue, run_id, step_run_id, epoch)), lambda reply: reply)
+
+
+def elements(queue: str, run_id: str, step_run_id: str, epoch: int, indices: range) -> Query[list[bytes | None]]:
+    """Read elements of a list that is stored per element (`#epoch:n`); at most 1,000 a call."""
+    return Query(("HMGET", keys.value(queue, run_id, step_run_id, epoch), *map(str, indices)), list)
+
+
+def run_tallies(queue: str, run_id: str) -> Query[dict[str, int]]:
+    """Read the tallies of a run: `<step>:<letter>`, `<step>:t` total known, `<list step>:i` open inside."""
+
+    def parse(reply: Any) -> dict[str, int]:
+        fields = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+        return {text(k): number(v) for k, v in fields}
+
+    return Query(("HGETALL", keys.tallies(queue, run_id)), parse)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One event of a run: `Q analyse-3 1`, `D split 1`, `retry a 1 2`, `run failed`, `checkpoint …`."""
+
+    rev: int
+    at_ms: int
+    event: str
+
+
+def run_history(queue: str, run_id: str, start: int = 0, stop: int = -1) -> Query[list[HistoryEntry]]:
+    """Read events of a run, oldest first."""
+
+    def parse(reply: Any) -> list[HistoryEntry]:
+        rows = [line.split("|", 2) for line in texts(reply)]
+        return [HistoryEntry(int(rev), int(at), event) for rev, at, event in rows]
+
+    return Query(("LRANGE", keys.history(queue, run_id), start, stop), parse)
+
+
+def plan_of(queue: str, sha: str) -> Query[Plan]:
+    """Read a stored plan; `NotFound` if it is gone."""
+
+    def parse(reply: Any) -> Plan:
+        if reply is None:
+            raise NotFound(f"plan {sha[:12]} is not stored in queue {queue}")
+        return Plan.from_json(reply)
+
+    return Query(("HGET", keys.plan(queue, sha), JSON), parse)
+
+
+def runs_of(queue: str, which: Literal["live", "ended"], limit: int = 100) -> Query[list[str]]:
+    """Read run ids: those that go on, or those that ended; the newest of the ended first."""
+    key = keys.live(queue) if which == "live" else keys.ended(queue)
+    return Query(("ZRANGE", key, 0, limit - 1, "REV"), texts)
+
+
+LOG_LINES = 1_000
+
+
+def log_append(queue: str, run_id: str, lines: tuple[str, ...]) -> tuple[Query[Any], Query[Any]]:
+    """Add lines to a run's log; the newest 1,000 are kept."""
+    key = keys.log(queue, run_id)
+    return Query(("RPUSH", key, *lines), lambda reply: reply), Query(("LTRIM", key, -LOG_LINES, -1), lambda reply: reply)
