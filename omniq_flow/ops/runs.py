@@ -104,7 +104,9 @@ def run_sweep(queue: str, run_id: str, *, limit: int = 200, budget: int = 0, now
     """Compare a slice of a run with the jobs that are there and heal what differs."""
 
     def parse(reply: Any) -> Swept:
-        return Swept(is_gone=True) if text(reply[0]) == "GONE" else Swept(*map(number, reply[1:4]))
+        if text(reply[0]) == "GONE":
+            return Swept(is_gone=True)
+        return Swept(number(reply[1]), number(reply[2]), number(reply[3]))
 
     return Command("flow/run_sweep", (keys.anchor(queue),), (now_ms, run_id, limit, budget), parse)
 

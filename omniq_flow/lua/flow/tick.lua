@@ -130,7 +130,7 @@ local function first_score(key)
 end
 
 local next_ms = 0
-if #jobs < want then
+if #jobs < want or want == 0 then
   next_ms = math.min(first_score(base .. ':delayed'), first_score(base .. ':active'), first_score(keys.live(base)))
   if next_ms == math.huge then next_ms = 0 end
 end

@@ -1,0 +1,1 @@
+"""Our own Valkey, for a folder that has no Redis."""
