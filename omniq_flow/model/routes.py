@@ -87,17 +87,14 @@ def _recorded(plan: Plan) -> set[str]:
         for i in step.inputs:
             if i.is_edge:
                 consumers[i.step].append((step, i))
-    known: dict[str, bool] = {}
+    recorded = {name for name, edges in consumers.items() if edges}
 
-    def is_recorded(name: str) -> bool:
-        if name not in known:
-            edges = consumers[name]
-            known[name] = bool(edges) and all(
-                i.record if i.kind == "gather" else i.kind == "result" and c.depth > 0 and is_recorded(c.name) for c, i in edges
-            )
-        return known[name]
+    def holds(step: StepPlan, i: InputPlan) -> bool:
+        return i.record if i.kind == "gather" else i.kind == "result" and step.depth > 0 and step.name in recorded
 
-    return {s.name for s in plan.steps if is_recorded(s.name)}
+    while refuted := {name for name in recorded if not all(holds(*edge) for edge in consumers[name])}:
+        recorded -= refuted
+    return recorded
 
 
 def records(plan: Plan) -> dict[str, str]:

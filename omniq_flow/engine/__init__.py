@@ -1,0 +1,1 @@
+"""Working jobs: deciding as functions of values, and the loop that calls them."""

@@ -1,0 +1,1 @@
+"""Flows, pure: definition, wiring, levels, plan. Knows no Redis."""
