@@ -40,7 +40,7 @@ from omniq_flow.ops import keys
 from omniq_flow.ops.runs import HistoryEntry, run_facts_page, run_header, run_history, run_outputs
 from tests.cases import effects
 from tests.cases.effects import Effect
-from tests.invariants import assert_holds
+from tests.invariants.checker import assert_holds
 from tests.support.server import ScratchServer
 from tests.support.until import wait_until
 

@@ -1,0 +1,149 @@
+"""Scripts are put together once, in order, within Lua's limits, and only from what is there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+import redis
+
+from omniq_flow.lua import assemble
+
+SCRIPTS = list(assemble.names())
+
+LOCALS = 200
+"""What Lua allows in one function."""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of ours, nothing of it cached."""
+    for folder in ("lib", "flow", "omniq"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(assemble, "ROOT", tmp_path)
+    for cached in (assemble.load, assemble._read):
+        cached.cache_clear()
+        monkeypatch.setattr(assemble, cached.__name__, cached.__wrapped__)
+    return tmp_path
+
+
+def write(root: Path, name: str, *includes: str, body: str = "") -> None:
+    lines = [f'--- @include "{include}"\n' for include in includes]
+    (root / f"{name}.lua").write_text("".join(lines) + body, encoding="utf-8")
+
+
+def write_script(root: Path, name: str, *includes: str, shebang: str = "#!lua", body: str = "return 1\n") -> None:
+    lines = [f'--- @include "{include}"\n' for include in includes]
+    (root / f"{name}.lua").write_text(f"{shebang}\n" + "".join(lines) + body, encoding="utf-8")
+
+
+def test_each_fragment_comes_once_and_after_those_it_needs(root: Path) -> None:
+    write(root, "lib/low", body="local low = {}\nreturn low\n")
+    write(root, "lib/left", "low", body="local left = {}\nreturn left\n")
+    write(root, "lib/right", "low", "left", body="local right = {}\nreturn right\n")
+    write_script(root, "flow/top", "right", "left")
+    source = assemble.load("flow/top").source
+    assert re.findall(r"^local (\w+) = \(function\(\)$", source, re.MULTILINE) == ["low", "left", "right"]
+    assert source.startswith("#!lua\n")
+    assert source.endswith("return 1\n")
+    assert "@include" not in source
+
+
+def test_a_cycle_is_refused_with_its_path(root: Path) -> None:
+    write(root, "lib/a", "b")
+    write(root, "lib/b", "c")
+    write(root, "lib/c", "a")
+    write_script(root, "flow/top", "a")
+    with pytest.raises(assemble.AssemblyError, match=r"^flow/top: fragments include each other: a > b > c > a$"):
+        assemble.load("flow/top")
+
+
+def test_a_fragment_that_includes_itself_is_refused(root: Path) -> None:
+    write(root, "lib/a", "a")
+    write_script(root, "flow/top", "a")
+    with pytest.raises(assemble.AssemblyError, match=r"a > a$"):
+        assemble.load("flow/top")
+
+
+def test_an_unknown_fragment_is_named(root: Path) -> None:
+    write_script(root, "flow/top", "nowhere")
+    with pytest.raises(assemble.AssemblyError, match=r"^flow/top: there is no fragment lib/nowhere\.lua$"):
+        assemble.load("flow/top")
+
+
+@pytest.mark.parametrize("shebang", ["-- a comment", "#!/bin/sh", ""])
+def test_the_first_line_names_the_engine(root: Path, shebang: str) -> None:
+    write_script(root, "flow/top", shebang=shebang)
+    with pytest.raises(assemble.AssemblyError, match="line 1 must be #!lua"):
+        assemble.load("flow/top")
+
+
+@pytest.mark.parametrize("text", ["return 1\n", "--[[\n  top: no contract.\n]]\n", "--[[\n  KEYS  anchor\n  ARGV  a\n]]\n"])
+def test_a_script_without_its_contract_is_refused(root: Path, text: str) -> None:
+    write_script(root, "flow/top", body=text)
+    with pytest.raises(assemble.AssemblyError, match="header"):
+        assemble.header("flow/top")
+
+
+def test_comments_stay_at_home(root: Path) -> None:
+    """Long ones and whole lines go; what only looks like a comment inside a line stays."""
+    write(root, "lib/a", body="--[[\n  what a is\n]]\nlocal a = {}\n-- why\n  -- so\nlocal text = '-- kept'\nreturn a\n")
+    write_script(root, "flow/top", "a", body="--[[\n  top\n]]\nreturn 1 -- at the end\n")
+    source = assemble.load("flow/top").source
+    assert "what a is" not in source
+    assert "why" not in source
+    assert "so\n" not in source
+    assert "'-- kept'" in source
+
+
+def test_the_scripts_are_those_of_the_contract_and_ours() -> None:
+    assert [name.removeprefix("omniq/") for name in SCRIPTS if name.startswith("omniq/")] == [
+        "ack_fail",
+        "ack_success",
+        "child_ack",
+        "childs_init",
+        "enqueue",
+        "heartbeat",
+        "pause",
+        "promote_delayed",
+        "reap_expired",
+        "remove_job",
+        "remove_jobs_batch",
+        "reserve",
+        "resume",
+        "retry_failed",
+        "retry_failed_batch",
+    ]
+    assert {"flow/tick", "flow/run_start"} <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_what_its_sha_says_and_loads(name: str, redis_conn: redis.Redis) -> None:
+    script = assemble.load(name)
+    assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
+    assert redis_conn.script_load(script.source) == script.sha
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_function_comes_near_the_limit_of_locals(name: str) -> None:
+    """Each fragment is a function of its own; the script itself holds one name for each and its own."""
+    counts = {"": 0}
+    inside = ""
+    for line in assemble.load(name).source.splitlines():
+        if opening := re.fullmatch(r"local (\w+) = \(function\(\)", line):
+            counts[""] += 1
+            inside = opening[1]
+            counts[inside] = 0
+        elif line == "end)()":
+            inside = ""
+        elif line.startswith("local "):
+            counts[inside] += line.partition("=")[0].count(",") + 1
+    assert max(counts.values()) < LOCALS / 3, counts
+
+
+def test_export_writes_the_fifteen_for_other_clients(tmp_path: Path) -> None:
+    written = assemble.export(tmp_path / "new")
+    assert sorted(path.stem for path in written) == sorted(name[6:] for name in SCRIPTS if name.startswith("omniq/"))
+    assert all(path.read_text(encoding="utf-8") == assemble.load(f"omniq/{path.stem}").source for path in written)

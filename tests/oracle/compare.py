@@ -1,0 +1,67 @@
+"""How a life must end: every step run as the oracle says, and in the end nothing left in Redis."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from omniq_flow.model.names import StepRun
+from omniq_flow.model.runs import Fact
+from omniq_flow.model.states import RunState, StepState
+from omniq_flow.ops import runs
+from tests.invariants.checker import leaks
+from tests.oracle.life import Life, Track
+
+LETTERS = {"v": "D", "s": "S", "f": "F"}
+
+
+def compare(life: Life, track: Track) -> None:
+    """Letters, values, verdict and number of dispatches of one run."""
+    facts, want = all_facts(life, track), track.oracle.everything()
+    state = life.execute(runs.run_header(life.queue, track.run_id)).state
+    fails = track.oracle.fails()
+    life.demand(state is (RunState.FAILED if fails else RunState.SUCCEEDED), f"{track.run_id} is {state}, the oracle says fails={fails}")
+    stopped = fails and track.plan.on_failure == "stop"
+    for at, decided in want.items():
+        if stopped and at not in facts:
+            continue
+        fact = facts.pop(at, Fact())
+        life.demand(fact.state.value == decided.letter, f"{at} is {fact}, the oracle says {decided.letter}")
+        life.stats["step runs compared"] += 1
+        if fact.state is StepState.SUCCEEDED:
+            got = track.reader.value_of(at)
+            life.demand(got == decided.value, f"{at} gave {str(got)[:200]}, the oracle says {str(decided.value)[:200]}")
+            life.demand(fact.length == len(decided.elements) or at.step not in track.oracle.world.mapped, f"{at}: length {fact.length}")
+    life.demand(not facts, f"step runs that do not exist: {list(facts)[:5]}")
+    dispatched(life, track)
+
+
+def all_facts(life: Life, track: Track) -> dict[StepRun, Fact]:
+    found: dict[StepRun, Fact] = {}
+    cursor = 0
+    while True:
+        cursor, page = life.execute(runs.run_facts_page(life.queue, track.run_id, cursor))
+        found.update(page)
+        if cursor == 0:
+            return found
+
+
+def dispatched(life: Life, track: Track) -> None:
+    """L7: a step run is dispatched once, and once more for each lost job."""
+    events = [e.event.split() for e in life.execute(runs.run_history(life.queue, track.run_id))]
+    if any(e[0] == "checkpoint" for e in events):
+        return
+    times = Counter(StepRun.parse(e[1]) for e in events if e[0] == "Q")
+    ended = Counter(StepRun.parse(e[1]) for e in events if e[0] in "DFS" and int(e[2]) > 0)
+    lost = Counter(StepRun.parse(e[1]) for e in events if e[0] == "lost")
+    for at, n in times.items():
+        life.demand(n == 1 + min(lost[at], 3), f"L7: {at} was dispatched {n} times and lost {lost[at]} times")
+        life.demand(lost[at] <= track.losses[at], f"{at} was lost {lost[at]} times, harmed {track.losses[at]} times")
+    stopped = track.plan.on_failure == "stop"
+    life.demand(stopped or set(times) == set(ended), "L7: a dispatch without an end, or an end without a dispatch")
+    life.demand(all(n == 1 for n in ended.values()), "L7: a step run ended twice")
+
+
+def compare_empty(life: Life) -> None:
+    """After the purge only what belongs to the queue itself is there (I16)."""
+    left = leaks(life.execute.connection, life.queue)
+    life.demand(not left, f"I16: left behind after the purge: {left[:8]}")
