@@ -72,9 +72,9 @@ class Handlers:
         """Pass on what threads and tasks read from the context: a child process has its own."""
         self._children.tell_cancelled(attempt)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._threads.close()
-        self._children.close()
+        await self._children.close()
 
     def _fill(self) -> None:
         while self._ready and self._slots.has_free:

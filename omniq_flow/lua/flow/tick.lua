@@ -44,17 +44,22 @@ for i = 1, n_items do
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':delayed', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.due(ctx, id) end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':active', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.lapsed(ctx, id) end
-local to_sweep, orphans = {}, {}
+local due, orphans = {}, {}
 for _, rid in ipairs(redis.call('ZRANGEBYSCORE', keys.live(base), '-inf', now, 'LIMIT', 0, DUE_RUNS)) do
   local r = run.load(ctx, rid)
   if r and not run.is_over(r) then
     r.was_due = true
-    if not run.has_work(r) then to_sweep[#to_sweep + 1] = rid end
+    due[#due + 1] = r
   else
     orphans[#orphans + 1] = rid
   end
 end
 settle.conclude(ctx, budget)
+-- Due without work that can go on: its time to be looked after.
+local to_sweep = {}
+for _, r in ipairs(due) do
+  if not run.is_over(r) and not r.is_due then to_sweep[#to_sweep + 1] = r.rid end
+end
 
 -- Commit, then take.
 settle.commit(ctx)
@@ -73,7 +78,7 @@ local function hand_over(job)
     reply[8] = job.payload
   end
   jobs[#jobs + 1] = reply
-  lines[#lines + 1] = job.id .. ' ' .. job.token
+  lines[#lines + 1] = job.id .. ' ' .. job.token .. ' ' .. num.text(job.seq)
 end
 
 -- The step run must still wait for this job, else the job is of no use.
@@ -86,14 +91,14 @@ local function is_wanted(job)
 end
 
 local function take_again(text)
-  for id, token in string.gmatch(text, '\n(%S+) (%S+)') do
+  for id, token, seq in string.gmatch(text, '\n(%S+) (%S+) (%d+)') do
     local have = redis.call('HMGET', keys.job(base, id), 'lease_token', 'lock_until_ms', 'attempt', 'max_attempts', 'gid', 'payload')
     local f = settle.parse(id)
     local r = f and run.load(ctx, f.rid)
     if have[1] == token and (r or not f) then
       hand_over({
         id = id, token = token, until_ms = num.read(have[2]), attempt = num.read(have[3]), max_attempts = num.read(have[4]), gid = have[5] or '',
-        seq = 0, payload = have[6] or '',
+        seq = tonumber(seq), payload = have[6] or '',
       })
     end
   end

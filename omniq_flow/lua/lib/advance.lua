@@ -254,8 +254,8 @@ function advance.settled(ctx, r, s, x, kind, stamp)
       run.put(r, 'state', 'failing')
       run.event(r, 'run failing')
     end
+    if r.stop and not r.failed then run.forget(ctx, r) end
     run.put(r, 'failed', '1')
-    if r.stop then run.forget(ctx, r) end
   end
   if run.is_going(r) and not (r.failed and r.stop) then
     push(r, {'s', s, x, kind, num.text(stamp)})
@@ -268,6 +268,7 @@ function advance.lose(ctx, r, s, x)
   local losses = num.read(string.match(fact, '~(%d+)')) + 1
   local stamp = num.read(string.match(fact, '%^(%d+)'))
   advance.close(ctx, r, s)
+  run.event(r, 'lost ' .. s .. x .. ' ' .. string.match(fact, '^%a(%d+)'))
   run.put(r, 'epoch', r.epoch + 1)
   if losses >= MAX_LOSSES then
     run.set(r, s, x, 'F', r.epoch, '~' .. num.text(losses))

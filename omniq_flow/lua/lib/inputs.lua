@@ -3,7 +3,7 @@
 
   Each value is raw: `=json`, `@epoch` (in a key of its own), `#epoch:n` (a list stored per element), `!failure`,
   `~letter` (there is no value: the producer was skipped, or an upstream failed), `?` (read it yourself).
-  A gather gives a table of such values, in input order.
+  A gather gives a table of such values, in input order; `~letter` alone says that there was no list.
 ]]
 --- @include "num"
 --- @include "keys"
@@ -35,7 +35,7 @@ local function element(ctx, r, list, index)
     epoch = string.match(run.fact(r, list.id) or '', '^D(%d+)')
     list.epoch = epoch
   end
-  local value = redis.call('HGET', keys.value(ctx.base, r.rid, list.id, epoch), index)
+  local value = epoch and redis.call('HGET', keys.value(ctx.base, r.rid, list.id, epoch), index)
   if not value then return '~P' end
   ctx.bytes = ctx.bytes - #value
   return '=' .. value
@@ -44,12 +44,17 @@ end
 local function gather(ctx, r, entry, x)
   local step, depth, up, list = entry[2], entry[3], entry[4], entry[5]
   local y = run.cut(x, depth - 1)
-  local n = num.read(string.match(run.fact(r, list .. y) or '', ':(%d+)'))
-  if up ~= 1 or n > GATHER then return '?' end
+  local fact = run.fact(r, list .. y)
+  if up ~= 1 then return '?' end
+  if not fact or string.sub(fact, 1, 1) ~= 'D' then return absent(r, list .. y) end
+  local n = num.read(string.match(fact, ':(%d+)'))
+  if n > GATHER then return '?' end
   if n == 0 then return {} end
   local ids = {}
   for i = 1, n do ids[i] = step .. y .. '-' .. (i - 1) end
-  return values(ctx, r, ids)
+  local raw = values(ctx, r, ids)
+  -- A list that is larger than what is left of the call's bytes is read by the worker in slices.
+  return ctx.bytes >= 0 and raw or '?'
 end
 
 -- All inputs of a step run, in the order of the plan.

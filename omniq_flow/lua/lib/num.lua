@@ -14,6 +14,17 @@ function num.read(value)
   return floor(n)
 end
 
+-- From here on (15 digits) other clients write exponents, which none of them can read.
+local TOO_LARGE = 1e14
+
+-- A number that a caller gives: absent or empty means the default, nil stands for one that cannot be kept (D7).
+function num.given(value, default)
+  if not value or value == '' then return default end
+  local n = tonumber(value)
+  if not n or n ~= n or n >= TOO_LARGE or n <= -TOO_LARGE then return nil end
+  return floor(n)
+end
+
 -- Never an exponent, never `.0` (D7).
 function num.text(n)
   return format('%.0f', n)

@@ -31,7 +31,7 @@ function queue.check(q)
   types.check({
     b .. ':wait', 'list', b .. ':active', 'zset', b .. ':delayed', 'zset', b .. ':completed', 'list', b .. ':failed', 'list',
     b .. ':groups:ready', 'zset', b .. ':stats', 'hash', b .. ':idx:wait', 'zset', b .. ':idx:active', 'zset',
-    b .. ':idx:delayed', 'zset', b .. ':idx:failed', 'zset', b .. ':idx:completed', 'zset',
+    b .. ':idx:delayed', 'zset', b .. ':idx:failed', 'zset', b .. ':idx:completed', 'zset', keys.idle(b), 'zset',
   })
 end
 
@@ -54,13 +54,26 @@ function queue.index(q, lane, id, score)
   set[id] = score or false
 end
 
--- A group with its slots, read once a call. A limit that is absent or not above zero counts as 1.
+-- MGET shows a key of another type as absent, and SET would replace it.
+local function check_group(prefix, have)
+  local expected = {prefix .. ':wait', 'list'}
+  for i, name in ipairs({':inflight', ':limit'}) do
+    if not have[i] then
+      expected[#expected + 1] = prefix .. name
+      expected[#expected + 1] = 'string'
+    end
+  end
+  types.check(expected)
+end
+
+-- A group with its slots, read and checked once a call. A limit that is absent or not above zero counts as 1.
 function queue.group(q, gid)
   local g = q.groups[gid]
   if not g then
     local prefix = q.base .. ':g:' .. gid
     local have = redis.call('MGET', prefix .. ':inflight', prefix .. ':limit')
-    g = {gid = gid, prefix = prefix, inflight = num.read(have[1]), limit = num.positive(have[2], 1), has_limit = have[2] and true}
+    check_group(prefix, have)
+    g = {gid = gid, prefix = prefix, inflight = math.max(num.read(have[1]), 0), limit = num.positive(have[2], 1), has_limit = have[2] and true}
     q.groups[gid] = g
   end
   return g
@@ -197,6 +210,13 @@ function queue.promote(q, id, gid)
   queue.push(q, id, gid)
 end
 
+-- An id in `delayed` that has no job (D9).
+function queue.drop_due(q, id)
+  q.delayed[id] = false
+  queue.index(q, 'delayed', id)
+  queue.count(q, 'delayed', -1)
+end
+
 -- At most 4,096 bytes, cut before a character, never inside one (D6).
 function queue.cut(text)
   if #text <= LIMIT_ERROR then return text end
@@ -235,7 +255,7 @@ local function trim_completed(q)
   local over = redis.call('LLEN', list) - KEEP_COMPLETED
   if over > 0 then
     for _, id in ipairs(redis.call('RPOP', list, over)) do
-      if redis.call('HGET', keys.job(q.base, id), 'state') == 'completed' then
+      if redis.pcall('HGET', keys.job(q.base, id), 'state') == 'completed' then
         q.dead[#q.dead + 1] = keys.job(q.base, id)
       end
       queue.index(q, 'completed', id)

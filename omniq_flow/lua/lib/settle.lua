@@ -33,9 +33,11 @@ function settle.parse(id)
   return {rid = rid, id = sid, step = step, x = x, epoch = epoch}
 end
 
+-- A record of another type counts as none: one damaged job must not stop the others (D9).
 local function read_job(ctx, id)
-  local have = redis.call('HMGET', keys.job(ctx.base, id), unpack(READ))
-  return {id = id, token = have[1], gid = have[2], attempt = num.read(have[3]), max = math.max(num.read(have[4]), 1), backoff = num.read(have[5])}
+  local have = redis.pcall('HMGET', keys.job(ctx.base, id), unpack(READ))
+  if have.err then have = {} end
+  return {is_there = have[3] and true, id = id, token = have[1], gid = have[2], attempt = num.read(have[3]), max = math.max(num.read(have[4]), 1), backoff = num.read(have[5])}
 end
 
 local function leave(ctx, job)
@@ -89,8 +91,9 @@ local function fail_step(ctx, r, f, failure)
   drain(ctx, r)
 end
 
--- A list that is mapped must be there in full before it counts.
-local function is_staged(ctx, f, item)
+-- A list that is mapped must be there in full before it counts, and may not come as one value.
+local function is_staged(ctx, r, f, item)
+  if item.kind == 'ok' then return not run.step(ctx, r, f.step).m end
   local key = keys.value(ctx.base, f.rid, f.id, f.epoch)
   return item.kind ~= 'list' or item.number == 0 or redis.call('HLEN', key) == item.number
 end
@@ -125,6 +128,14 @@ local function give_up(ctx, job, f, r, failure, text)
   if r then fail_step(ctx, r, f, failure) end
 end
 
+-- A job that its run does not wait for any more: acked and noted, never applied (R8).
+local function put_away(ctx, job, f)
+  leave(ctx, job)
+  queue.complete(ctx.q, job.id)
+  local r = run.load(ctx, f.rid)
+  if r then run.event(r, 'stale ' .. f.id .. ' ' .. f.epoch) end
+end
+
 local function check(ctx, item)
   if ctx.q.active[item.id] ~= nil then return nil, 'LOST' end
   local job, f = read_job(ctx, item.id), settle.parse(item.id)
@@ -141,14 +152,11 @@ function settle.item(ctx, item)
   local q, r, why = ctx.q, nil, nil
   if f then
     r, why = awaited(ctx, f)
-    if r and not is_staged(ctx, f, item) then return 'BAD_LIST' end
+    if r and not is_staged(ctx, r, f, item) then return 'BAD_LIST' end
   end
   queue.stamp(q, 'last_finish_ms')
   if why then
-    leave(ctx, job)
-    queue.complete(q, job.id)
-    local stale = run.load(ctx, f.rid)
-    if stale then run.event(stale, 'stale ' .. f.id .. ' ' .. f.epoch) end
+    put_away(ctx, job, f)
     return why
   end
   if item.kind == 'release' then return release(ctx, job, item) end
@@ -174,18 +182,22 @@ local function lost_text(job)
   return 'lease lost: attempt ' .. num.text(job.attempt) .. '/' .. num.text(job.max) .. ' ended without a report'
 end
 
+-- An id among the leases whose job is gone; of ours it is known whose slot it took (H04).
+local function drop_ghost(ctx, id, f)
+  ctx.q.active[id] = false
+  queue.index(ctx.q, 'active', id)
+  queue.count(ctx.q, 'active', -1)
+  local r = f and run.load(ctx, f.rid)
+  if r then queue.release_slot(ctx.q, r.gid) end
+end
+
 -- A lease that lapsed: another attempt, or the end (D4). Returns nothing; every id in `active` is dealt with.
 function settle.lapsed(ctx, id)
   if ctx.q.active[id] ~= nil then return end
   local job, f = read_job(ctx, id), settle.parse(id)
-  local is_there = redis.call('EXISTS', keys.job(ctx.base, id)) == 1
-  if not is_there then
-    ctx.q.active[id] = false
-    queue.index(ctx.q, 'active', id)
-    queue.count(ctx.q, 'active', -1)
-    return
-  end
+  if not job.is_there then return drop_ghost(ctx, id, f) end
   local r = f and awaited(ctx, f)
+  if f and not r then return put_away(ctx, job, f) end
   if try_again(ctx, job, f, r, ctx.q.now + job.backoff, lost_text(job)) then return end
   give_up(ctx, job, f, r, '{"type":"LeaseLost","message":"' .. lost_text(job) .. '","step":"' .. (f and f.id or '') .. '","attempt":' .. num.text(job.attempt) .. '}', lost_text(job))
 end

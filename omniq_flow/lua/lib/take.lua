@@ -7,7 +7,17 @@ local take = {}
 local GROUP_POPS, GHOSTS = 10, 10
 local READ = {'payload', 'gid', 'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms'}
 
--- Raises before anything is popped if a lane has another type; nil if the queue is paused.
+-- Raises if a key that `take` is going to write is damaged: the pointer, the sequence, the groups that may be served.
+function take.check(q)
+  types.check({q.base .. ':lane:rr', 'string', q.base .. ':lease:seq', 'string'})
+  local seq = redis.call('GET', q.base .. ':lease:seq')
+  if seq and not string.match(seq, '^%d+$') then
+    error({err = 'WRONGTYPE ' .. q.base .. ':lease:seq is no number; nothing was changed'})
+  end
+  for _, gid in ipairs(redis.call('ZRANGE', q.base .. ':groups:ready', 0, GROUP_POPS - 1)) do queue.group(q, gid) end
+end
+
+-- Raises before anything is popped if the pointer has another type; nil if the queue is paused.
 function take.open(q)
   if redis.call('EXISTS', q.base .. ':paused') == 1 then return nil end
   return {turn = redis.call('GET', q.base .. ':lane:rr'), leased = 0, ghosts = 0}
@@ -54,14 +64,20 @@ local function from_group(q, t, g)
   end
 end
 
+-- A group with a key of another type is passed over: it must not stop the others half-way.
+local function sound_group(q, gid)
+  local is_sound, g = pcall(queue.group, q, gid)
+  return is_sound and g
+end
+
 -- A full group is left out: the slot that frees next makes it ready again (Q19).
 local function from_groups(q, t)
   for _ = 1, GROUP_POPS do
     local gid = redis.call('ZPOPMIN', q.base .. ':groups:ready')[1]
     if not gid then return nil end
     queue.count(q, 'groups_ready', -1)
-    local g = queue.group(q, gid)
-    if g.inflight < g.limit then
+    local g = sound_group(q, gid)
+    if g and g.inflight < g.limit then
       local job = from_group(q, t, g)
       if g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0 then queue.make_ready(q, gid, q.now) end
       if job then return job, g end

@@ -1,0 +1,149 @@
+"""A worker inside a command: its signals, its log, and a run that is followed beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING
+
+from omniq_flow.cli.outcome import follow
+from omniq_flow.cli.progress import Lines, Live, NoteStream, Progress, progress_for
+from omniq_flow.cli.session import Session
+from omniq_flow.observe.reading import read_run
+
+if TYPE_CHECKING:
+    from omniq_flow.client.client import Client
+    from omniq_flow.engine.registry import Registry
+    from omniq_flow.engine.worker import Worker
+    from omniq_flow.flow.definition import Flow
+    from omniq_flow.observe.snapshot import RunSnapshot
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+DRAIN_MS = 30_000
+
+
+async def work_run(session: Session, client: Client, flow: Flow, run_id: str, timeout_ms: int | None) -> RunSnapshot:
+    """Work one run until it has ended, the time is over, or somebody interrupts; then drain.
+
+    Raises `GaveUpWaiting` when the time is over. Interrupted, it gives the last picture of a run that goes on.
+    """
+    progress = progress_for(session.output)
+    progress.note(f"run {run_id}")
+    stop = Event()
+    worker = make_worker(session, [flow])
+    follow_it = partial(follow, session.output, client, flow.queue, run_id)
+    with logging_to(progress, is_verbose=session.is_verbose), prints_to(progress), signals_to(worker, stop):
+        working = asyncio.create_task(worker.run())
+        watching = asyncio.create_task(asyncio.to_thread(follow_it, timeout_ms=timeout_ms, stop=stop, progress=progress, is_worked=True))
+        try:
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.set()
+            if not worker.is_stopping:
+                worker.stop()
+            await asyncio.wait({working, watching})
+        # A worker that broke down is the better reason.
+        working.result()
+        seen = watching.result()
+        # What was at work when somebody interrupted may have been the last there was to do.
+        return seen if seen.is_ended else read_run(client, flow.queue, run_id)
+
+
+async def serve(session: Session, flows: Registry, drain_ms: int) -> None:
+    """Work flows until a signal says to stop, then drain."""
+    worker = make_worker(session, flows, drain_ms)
+    session.output.talk(f"worker serves {', '.join(flows.flows)}; ctrl-c drains")
+    with logging_to(Lines(session.output.talk), is_verbose=True), signals_to(worker):
+        ending = await worker.run()
+    session.output.talk(str(ending).replace("_", " "))
+
+
+def make_worker(session: Session, flows: Registry | list[Flow], drain_ms: int = DRAIN_MS) -> Worker:
+    """A worker with the settings of this command, for a server that was seen to be there."""
+    from omniq_flow.engine.worker import Worker
+
+    settings = session.settings
+    return Worker(
+        flows,
+        url=session.url,
+        concurrency=settings.concurrency,
+        poll_ms=settings.poll_ms,
+        drain_timeout_ms=drain_ms,
+        retention_runs=settings.retention_runs,
+        value_limit=settings.value_limit,
+        waits_for_server=False,
+    )
+
+
+@contextmanager
+def signals_to(worker: Worker, stop: Event | None = None) -> Iterator[None]:
+    """Let SIGINT and SIGTERM drain a worker; the second one makes it give back at once what it holds."""
+    loop = asyncio.get_running_loop()
+
+    def tell() -> None:
+        if stop is not None:
+            stop.set()
+        worker.stop()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, tell)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def logging_to(progress: Progress, *, is_verbose: bool) -> Iterator[None]:
+    """Let what the worker logs scroll by above the progress; warnings only, unless more is wanted."""
+    root = logging.getLogger("omniq_flow")
+    handler = _NoteHandler(progress)
+    handler.setFormatter(LogFormat())
+    before = root.level
+    root.setLevel(logging.INFO if is_verbose else logging.WARNING)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+
+
+@contextmanager
+def prints_to(progress: Progress) -> Iterator[None]:
+    """Let what handlers print scroll by above a picture that is redrawn; without one it may go where it goes."""
+    if not isinstance(progress, Live):
+        yield
+        return
+    with NoteStream(progress) as stream, redirect_stdout(stream), redirect_stderr(stream):
+        yield
+
+
+class _NoteHandler(logging.Handler):
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._progress.note(self.format(record))
+
+
+class LogFormat(logging.Formatter):
+    """`12:03:58 warning  text`, further lines indented under it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s  %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        head, *more = super().format(record).split("\n")
+        return "\n".join([head, *(f"         {line}" for line in more)])
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.levelname = record.levelname.lower()
+        return super().formatMessage(record)

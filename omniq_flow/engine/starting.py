@@ -1,0 +1,115 @@
+"""Starting a run: the input is checked and written here, before anything is sent.
+
+What the server gets is the whole truth: canonical bytes of the input, whose digest decides whether two starts with one
+key are the same, and the group's name. So a start that is sent twice is one run, and a bad input costs no round trip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from omniq_flow.client.client import AsyncClient, Client
+from omniq_flow.errors import Fault, InputError, OmniqFlowError, UsageError, ValueNotJson, ValueTooLarge
+from omniq_flow.flow.definition import Flow
+from omniq_flow.flow.group import render_group
+from omniq_flow.model.names import is_run_id
+from omniq_flow.model.plan import Plan
+from omniq_flow.model.runs import new_run_id
+from omniq_flow.ops import keys
+from omniq_flow.ops.command import Command, Query
+from omniq_flow.ops.runs import Started, run_start
+
+MAX_KEY = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A run that is ready to begin."""
+
+    plan: Plan
+    run_id: str
+    input_json: bytes
+    gid: str = ""
+    key: str = ""
+
+    def command(self, *, with_plan: bool = False) -> Command[Started]:
+        return run_start(self.plan, self.run_id, self.input_json, key=self.key, gid=self.gid, with_plan=with_plan)
+
+
+def prepare(flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None) -> Start:
+    """Check an input (a model, a dict, JSON text or bytes) and write it down.
+
+    Raises `FlowDefinitionError` for a flow that is wired wrongly, `InputError` with every field that is wrong, or if the
+    input is too large; `UsageError` for a key or run id that cannot be one. Nothing was sent then.
+    """
+    plan = flow.plan()
+    document = flow.read_input(value)
+    try:
+        written = flow.input_codec.encode(document)
+    except (ValueNotJson, ValueTooLarge) as error:
+        raise InputError("the input cannot be stored", (Fault(error.message),)) from None
+    gid = render_group(plan.group, document) if plan.group else ""
+    return Start(plan, _checked_id(run_id), written, gid, _checked_key(key))
+
+
+def start(client: Client, flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None) -> Started:
+    """Begin a run, or find the one that this key or run id began before; `Conflict` if that had another input."""
+    begin = prepare(flow, value, key=key, run_id=run_id)
+    started = client.execute(begin.command())
+    if started.needs_plan:
+        started = client.execute(begin.command(with_plan=True))
+    if started.is_new and _is_news(client, begin.plan.queue):
+        # A listing without this queue is worse than none of it, a start that fails for it worse still.
+        with contextlib.suppress(OmniqFlowError):
+            client.execute(announce_queue(begin.plan.queue))
+    return started
+
+
+async def start_async(client: AsyncClient, flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None) -> Started:
+    """As `start`."""
+    begin = prepare(flow, value, key=key, run_id=run_id)
+    started = await client.execute(begin.command())
+    if started.needs_plan:
+        started = await client.execute(begin.command(with_plan=True))
+    if started.is_new and _is_news(client, begin.plan.queue):
+        with contextlib.suppress(OmniqFlowError):
+            await client.execute(announce_queue(begin.plan.queue))
+    return started
+
+
+def announce_queue(queue: str) -> Query[Any]:
+    """Note a home queue for listings. A command of its own, as its key has another hash slot."""
+    return Query(("SADD", keys.QUEUES, queue), lambda reply: reply)
+
+
+_announced: WeakKeyDictionary[Client | AsyncClient, set[str]] = WeakKeyDictionary()
+
+
+def _is_news(client: Client | AsyncClient, queue: str) -> bool:
+    """Once per client and queue: the workers note their queues again and again."""
+    known = _announced.setdefault(client, set())
+    if queue in known:
+        return False
+    known.add(queue)
+    return True
+
+
+def _checked_id(run_id: str | None) -> str:
+    if run_id is None:
+        return new_run_id()
+    if not is_run_id(run_id):
+        raise UsageError(f"{run_id!r} is no run id", hint="leave it out, or give a ULID: 26 characters, capitals and digits")
+    return run_id
+
+
+def _checked_key(key: str) -> str:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise UsageError(f"run key {key!r} is no proper text") from None
+    if size > MAX_KEY:
+        raise UsageError(f"the run key has {size} bytes, {MAX_KEY} is the limit", hint="use a digest of it")
+    return key

@@ -1,0 +1,96 @@
+"""What a worker does beside its jobs: look after runs, remove old ones, say that it is there, send the runs' logs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from omniq_flow.engine.lane import Lane
+from omniq_flow.engine.outcomes import RELEASED
+from omniq_flow.engine.presence import EVERY_MS, Presence
+from omniq_flow.engine.shop import Shop
+from omniq_flow.engine.starting import announce_queue
+from omniq_flow.errors import ServerUnavailable
+from omniq_flow.model.clock import monotonic_ms
+from omniq_flow.ops.runs import run_purge, run_sweep
+
+logger = logging.getLogger("omniq_flow.worker")
+
+TURN_S = 0.2
+MOST_PURGES = 20
+STALE_MS = 1_000
+
+
+class Upkeep:
+    """Goes round all lanes again and again; trouble with one turn never ends it."""
+
+    def __init__(self, shop: Shop, presence: Callable[[], Presence], keep_runs: int) -> None:
+        self._shop = shop
+        self._presence = presence
+        self._keep_runs = keep_runs
+        self._next_at: dict[str, int] = {}
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._turn()
+            except ServerUnavailable:
+                # The client has told of it, and the next turn tries again.
+                await asyncio.sleep(1)
+            except Exception:
+                logger.exception("upkeep failed, it goes on")
+                await asyncio.sleep(1)
+            await asyncio.sleep(TURN_S)
+
+    async def leave(self) -> None:
+        """The last words: the rest of the logs, and that nobody is here any more."""
+        await self._shop.run_log.flush(self._shop.client)
+        presence = self._presence()
+        for lane in self._shop.lanes:
+            await self._shop.client.execute_all(presence.leave(lane.queue))
+
+    async def _turn(self) -> None:
+        now = monotonic_ms()
+        for lane in self._shop.lanes:
+            _give_back_stale(lane, now)
+        await self._shop.run_log.flush(self._shop.client)
+        for lane in self._shop.lanes:
+            await self._sweep(lane)
+        for lane in self._shop.lanes:
+            # Before its first reply a lane does not know the server's time.
+            if lane.server_now and now >= self._next_at.get(lane.queue, 0):
+                self._next_at[lane.queue] = now + EVERY_MS
+                await self._round(lane)
+
+    async def _sweep(self, lane: Lane) -> None:
+        while lane.to_sweep:
+            run_id = lane.to_sweep.pop()
+            found = await self._shop.client.execute(run_sweep(lane.queue, run_id))
+            if found.lost or found.failed:
+                logger.warning(
+                    "run %s: %d jobs were lost and made again, %d had failed elsewhere",
+                    run_id,
+                    found.lost,
+                    found.failed,
+                    extra={"queue": lane.queue, "run": run_id},
+                )
+
+    async def _round(self, lane: Lane) -> None:
+        server_now = lane.server_now + monotonic_ms() - lane.replied_at
+        await self._shop.client.execute_all(self._presence().announce(lane.queue, server_now))
+        await self._shop.client.execute(announce_queue(lane.queue))
+        await self._purge(lane)
+
+    async def _purge(self, lane: Lane) -> None:
+        for _ in range(MOST_PURGES):
+            done = await self._shop.client.execute(run_purge(lane.queue, keep_runs=self._keep_runs))
+            if not done.has_more:
+                return
+
+
+def _give_back_stale(lane: Lane, now: int) -> None:
+    """A job that waits here behind long handlers may be worked elsewhere."""
+    for attempt in list(lane.held.values()):
+        if attempt.is_waiting and attempt.given_at and now - attempt.given_at > STALE_MS:
+            lane.report(attempt, RELEASED)

@@ -1,0 +1,14 @@
+--[[
+  The end of a plain operation: what was planned is written, and idle workers are told of work that can be taken.
+]]
+--- @include "queue"
+--- @include "wake"
+local commit = {}
+
+function commit.all(q)
+  queue.settle(q)
+  queue.flush(q)
+  wake.notify(q.base, q.now, q.offered)
+end
+
+return commit

@@ -1,0 +1,71 @@
+--[[
+  Removing jobs that are not active (wire §7, remove_job), alone or in a batch. All checks come before the first
+  write; the last one, whether the id is in its lane, is the taking out itself (Q11).
+]]
+--- @include "keys"
+--- @include "queue"
+--- @include "commit"
+local removal = {}
+
+-- Of each lane: the state of its jobs, its index set, the counters that go down.
+removal.LANES = {
+  wait = {state = 'wait', index = 'wait', counts = {'waiting', 'waiting_total'}},
+  gwait = {state = 'wait', index = 'wait', counts = {'group_waiting', 'waiting_total'}},
+  delayed = {state = 'delayed', index = 'delayed', counts = {'delayed'}},
+  failed = {state = 'failed', index = 'failed', counts = {'failed'}},
+  completed = {state = 'completed', index = 'completed', counts = {'completed_kept'}},
+}
+
+local function is_set(value)
+  return value and value ~= ''
+end
+
+-- Whether the job may go: the job, or nil and the reason code. Only reads.
+function removal.check(q, id, lane)
+  local have = redis.call('HMGET', keys.job(q.base, id), 'state', 'gid', 'lease_token', 'lock_until_ms')
+  if redis.call('EXISTS', keys.job(q.base, id)) == 0 then return nil, 'NO_JOB' end
+  if redis.call('ZSCORE', q.base .. ':active', id) then return nil, 'ACTIVE' end
+  local rule = removal.LANES[lane or '']
+  if not rule or have[1] ~= rule.state then return nil, 'LANE_MISMATCH' end
+  local job = {id = id, gid = is_set(have[2]) and have[2] or nil, lane = lane, rule = rule}
+  if lane == 'gwait' and not job.gid then return nil, 'LANE_MISMATCH' end
+  job.holds_slot = job.gid and (is_set(have[3]) or is_set(have[4]))
+  if job.gid then queue.group(q, job.gid) end
+  return job
+end
+
+local function take_out(q, job)
+  if job.lane == 'delayed' then
+    if not redis.call('ZSCORE', q.base .. ':delayed', job.id) then return false end
+    q.delayed[job.id] = false
+    return true
+  end
+  local list = q.base .. ':' .. job.lane
+  if job.lane == 'gwait' then list = queue.group(q, job.gid).prefix .. ':wait' end
+  return redis.call('LREM', list, 1, job.id) == 1
+end
+
+-- Removes a job that was checked; false and nothing written if it was not in its lane.
+function removal.apply(q, job)
+  if not take_out(q, job) then return false end
+  if job.holds_slot then queue.release_slot(q, job.gid) end
+  if job.lane == 'gwait' then queue.group(q, job.gid).was_cut = true end
+  q.dead[#q.dead + 1] = keys.job(q.base, job.id)
+  queue.index(q, job.rule.index, job.id)
+  for _, field in ipairs(job.rule.counts) do queue.count(q, field, -1) end
+  queue.stamp(q, 'last_activity_ms')
+  return true
+end
+
+-- A group that lost a waiting job is ready exactly if another can be taken, from now on and not before others (Q12).
+function removal.commit(q)
+  for gid, g in pairs(q.groups) do
+    if g.was_cut then
+      g.may_serve = g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0
+      if not g.may_serve and redis.call('ZREM', q.base .. ':groups:ready', gid) == 1 then queue.count(q, 'groups_ready', -1) end
+    end
+  end
+  commit.all(q)
+end
+
+return removal

@@ -1,0 +1,1 @@
+"""Looking at queues and runs: snapshots."""

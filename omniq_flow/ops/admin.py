@@ -1,0 +1,99 @@
+"""What keeps a queue going and what people do to it: upkeep, pause, retry, remove (wire §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from omniq_flow.model.clock import SERVER_TIME
+from omniq_flow.model.names import check_queue
+from omniq_flow.ops import keys
+from omniq_flow.ops.command import Command, Query, number, text
+from omniq_flow.ops.replies import ItemResult, expect_ok, items, number_after_ok, unexpected
+
+MAX_BATCH = 100
+UPKEEP = 1_000
+
+Lane = Literal["wait", "gwait", "delayed", "failed", "completed"]
+"""Where a job can be removed from; `gwait` is the waiting list of its group."""
+
+
+def promote_delayed(queue: str, *, most: int = UPKEEP, now_ms: int = SERVER_TIME) -> Command[int]:
+    """Let jobs whose time has come wait for a worker; gives how many."""
+    return Command("omniq/promote_delayed", (keys.anchor(check_queue(queue)),), (now_ms, most), number_after_ok("PROMOTE_DELAYED"))
+
+
+def reap_expired(queue: str, *, most: int = UPKEEP, now_ms: int = SERVER_TIME) -> Command[int]:
+    """Take back leases that ended; gives how many. Their jobs are due again, or failed if that was the last attempt."""
+    return Command("omniq/reap_expired", (keys.anchor(check_queue(queue)),), (now_ms, most), number_after_ok("REAP_EXPIRED"))
+
+
+def pause(queue: str) -> Command[None]:
+    """Stop new leases of a queue; running jobs, publishes and acks go on."""
+
+    def parse(reply: Any) -> None:
+        if text(reply) != "OK":
+            raise unexpected("PAUSE", text(reply))
+
+    return Command("omniq/pause", (keys.anchor(check_queue(queue)),), (), parse)
+
+
+def resume(queue: str) -> Command[bool]:
+    """Lease jobs again; gives whether the queue was paused."""
+    return Command("omniq/resume", (keys.anchor(check_queue(queue)),), (), lambda reply: number(reply) == 1)
+
+
+def is_paused(queue: str) -> Query[bool]:
+    """Read whether a queue is paused."""
+    return Query(("EXISTS", keys.queue_key(check_queue(queue), "paused")), lambda reply: number(reply) == 1)
+
+
+def retry_failed(queue: str, job_id: str, *, now_ms: int = SERVER_TIME) -> Command[None]:
+    """Start a failed job over; refused as `NO_JOB` or `NOT_FAILED`."""
+    return Command(
+        "omniq/retry_failed",
+        (keys.anchor(check_queue(queue)),),
+        (job_id, now_ms),
+        expect_ok("RETRY_FAILED"),
+        is_repeatable=False,
+    )
+
+
+def retry_failed_batch(queue: str, job_ids: Sequence[str], *, now_ms: int = SERVER_TIME) -> Command[list[ItemResult]]:
+    """Start at most 100 failed jobs over; a result for each, in order."""
+    _check_batch(job_ids)
+    return Command(
+        "omniq/retry_failed_batch",
+        (keys.anchor(check_queue(queue)),),
+        (now_ms, len(job_ids), *job_ids),
+        items("RETRY_FAILED_BATCH"),
+        is_repeatable=False,
+    )
+
+
+def remove_job(queue: str, job_id: str, lane: Lane, *, now_ms: int = SERVER_TIME) -> Command[None]:
+    """Remove a job for good; refused as `NO_JOB`, `ACTIVE`, `LANE_MISMATCH` or `NOT_IN_LANE`, and nothing changed then."""
+    return Command(
+        "omniq/remove_job",
+        (keys.anchor(check_queue(queue)),),
+        (job_id, lane, now_ms),
+        expect_ok("REMOVE_JOB"),
+        is_repeatable=False,
+    )
+
+
+def remove_jobs_batch(queue: str, lane: Lane, job_ids: Sequence[str], *, now_ms: int = SERVER_TIME) -> Command[list[ItemResult]]:
+    """Remove at most 100 jobs of one lane for good; a result for each, in order."""
+    _check_batch(job_ids)
+    return Command(
+        "omniq/remove_jobs_batch",
+        (keys.anchor(check_queue(queue)),),
+        (lane, len(job_ids), *job_ids, now_ms),
+        items("REMOVE_JOBS_BATCH"),
+        is_repeatable=False,
+    )
+
+
+def _check_batch(job_ids: Sequence[str]) -> None:
+    if len(job_ids) > MAX_BATCH:
+        raise ValueError(f"at most {MAX_BATCH} jobs a call, {len(job_ids)} were given")
