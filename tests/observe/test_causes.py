@@ -18,7 +18,7 @@ from omniq_flow.observe.causes import causes, culprits, failures
 from omniq_flow.observe.reading import read_run
 from omniq_flow.ops.runs import run_facts_page
 from tests.observe.drive import SKIP, Bad, Drive
-from tests.observe.flows import join, nested, pages, plan, step, take
+from tests.observe.flows import join, nested, pages, plan, take
 
 
 def runs(*texts: str) -> list[StepRun]:

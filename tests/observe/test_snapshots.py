@@ -73,7 +73,7 @@ def test_a_map_is_counted_not_listed(client: Client, queue: str) -> None:
 
 def test_a_map_within_a_map_adds_up_over_all_lists(client: Client, queue: str) -> None:
     drive = Drive(client, nested(queue))
-    sizes = {(0,): 3, (1,): 0, (2,): 2}
+    sizes: dict[tuple[int, ...], int] = {(0,): 3, (1,): 0, (2,): 2}
     ends = {"pages": [1, 2, 3]}
     run_id = drive.finished(lambda run: list(range(sizes[run.index])) if run.step == "regions" else ends.get(run.step, 1))
     snapshot = read_run(client, queue, run_id)
@@ -117,7 +117,12 @@ def test_tries_are_counted(client: Client, queue: str) -> None:
         return ["a", "b"] if run.step == "split" else 1
 
     run_id = drive.start()
-    wait_until(lambda: (drive.work(ends), read_run(client, queue, run_id).is_ended)[1], "the run ends")
+
+    def is_ended() -> bool:
+        drive.work(ends)
+        return read_run(client, queue, run_id).is_ended
+
+    wait_until(is_ended, "the run ends")
     snapshot = read_run(client, queue, run_id)
     assert (snapshot.word, snapshot.step("read").timing.retries, snapshot.step("split").timing.retries) == ("succeeded", 2, 0)
 
@@ -216,7 +221,8 @@ def test_waiting_gives_up_and_says_that_the_run_goes_on(client: Client, queue: s
 
 def test_waiting_can_be_stopped_from_another_thread(client: Client, queue: str) -> None:
     run_id = Drive(client, join(queue)).start()
-    stop, quiet = Event(), []
+    stop = Event()
+    quiet: list[int] = []
     found: list[RunSnapshot] = []
     thread = Thread(target=lambda: found.extend(wait_run(client, queue, run_id, stop=stop, on_quiet=quiet.append)))
     thread.start()

@@ -1,0 +1,368 @@
+"""Whole flows through a real worker and a real server: values arrive as they were, in order, wherever they come from."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import redis
+from pydantic import BaseModel
+
+from omniq_flow import Failure, Flow, Retry, StepContext, each, gather, result
+from omniq_flow.client.client import AsyncClient
+from omniq_flow.engine.inline import run_inline
+from omniq_flow.engine.registry import Registry
+from omniq_flow.engine.worker import Worker
+from omniq_flow.model.states import RunState
+from tests.engine.life import begin, no_active_jobs, working
+from tests.support.server import Server
+
+ONCE = Retry(attempts=1)
+
+
+class Count(BaseModel):
+    n: int = 3
+
+
+@pytest.mark.parametrize("concurrency", [1, 16])
+async def test_the_example_flows(server: Server, aclient: AsyncClient, concurrency: int) -> None:
+    registry = Registry.load(Path(__file__).parents[2] / "flows")
+    registry.raise_faults()
+    async with working(Worker(registry, url=server.url, concurrency=concurrency)):
+        hello = await begin(aclient, registry.flows["hello"], {"name": "Ada"})
+        nested = await begin(aclient, registry.flows["nested"], {})
+        await hello.succeeds()
+        await nested.succeeds()
+    assert await hello.value("letter") == {"to": "Ada", "lines": ["Hello, Ada!", "Hello, Ada! Have a good day."]}
+    assert await nested.value("poem") == run_inline(registry.flows["nested"], {}).result.model_dump()
+
+
+class Kept(BaseModel):
+    naive: datetime
+    aware: datetime
+    uuid: UUID
+    amount: Decimal
+    raw: bytes
+    large: int
+    nested: Count
+
+
+KEPT = Kept(
+    naive=datetime(2024, 2, 29, 1, 2, 3, 456_789),
+    aware=datetime(2024, 2, 29, tzinfo=UTC),
+    uuid=UUID(int=7),
+    amount=Decimal("0.1"),
+    raw=b"abc",
+    large=130_775_545_883_395_173,
+    nested=Count(n=2**63),
+)
+
+
+async def test_typed_values_pass_steps_and_elements_unchanged(server: Server, aclient: AsyncClient) -> None:
+    """C47."""
+    flow = Flow("typed")
+    seen: list[object] = []
+
+    @flow.step
+    def make() -> list[Kept]:
+        return [KEPT, KEPT]
+
+    @flow.step
+    async def per_element(one: Kept = each(make)) -> Kept:
+        seen.append(one)
+        return one
+
+    @flow.step
+    def collect(all_: list[Kept] = gather(per_element), whole: list[Kept] = result(make)) -> bool:
+        seen.extend([*all_, *whole])
+        return all_ == whole
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow)).succeeds()
+    assert seen == [KEPT] * 6
+    assert await run.value("collect") is True
+
+
+async def test_a_large_list_keeps_its_order(server: Server, aclient: AsyncClient) -> None:
+    flow = Flow("many", input=Count)
+
+    @flow.step
+    def source(count: Count) -> list[int]:
+        return list(range(count.n))
+
+    @flow.step
+    async def square(x: int = each(source)) -> int:
+        return x * x
+
+    @flow.step
+    def join(squares: list[int] = gather(square), numbers: list[int] = result(source)) -> bool:
+        return squares == [n * n for n in numbers]
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow, {"n": 5_000})).succeeds(60)
+        assert await run.value("join") is True
+        await run.client.execute_all([])
+    assert (await run.outputs())["source"] == b"#1:5000"
+    assert await no_active_jobs(aclient, "many")
+
+
+@pytest.mark.parametrize("empty", ["list", "tuple", "generator"])
+async def test_an_empty_list_is_passed_through(server: Server, aclient: AsyncClient, empty: str) -> None:
+    """C24."""
+    flow = Flow("empty")
+    made = {"list": [], "tuple": (), "generator": (n for n in range(0))}[empty]
+
+    @flow.step
+    def source() -> list[int]:
+        return made  # type: ignore[return-value]
+
+    @flow.step
+    def work(x: int = each(source)) -> int:
+        return x
+
+    @flow.step
+    def join(xs: list[int] = gather(work)) -> list[int]:
+        return xs
+
+    @flow.step
+    def after_it(xs: list[int] = result(join)) -> int:
+        return len(xs)
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow)).succeeds()
+    assert await run.value("join") == []
+    assert await run.value("after_it") == 0
+
+
+async def test_nested_lists_gathered_twice_at_once(server: Server, aclient: AsyncClient) -> None:
+    flow = Flow("nested2", input=Count)
+
+    @flow.step
+    def outer(count: Count) -> list[int]:
+        return list(range(count.n))
+
+    @flow.step
+    def inner(n: int = each(outer)) -> list[str]:
+        return [f"{n}.{k}" for k in range(n)]
+
+    @flow.step
+    async def leaf(text: str = each(inner), n: int = each(outer)) -> str:
+        return f"{text}/{n}"
+
+    @flow.step
+    def all_of_it(texts: list[list[str]] = gather(gather(leaf)), lists: list[list[str]] = gather(inner)) -> list[list[str]]:
+        assert [[f"{t}/{t.split('.')[0]}" for t in part] for part in lists] == texts
+        return texts
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow, {"n": 4})).succeeds()
+    assert await run.value("all_of_it") == [[], ["1.0/1"], ["2.0/2", "2.1/2"], ["3.0/3", "3.1/3", "3.2/3"]]
+
+
+async def test_skipped_members_are_left_out_or_leave_holes(server: Server, aclient: AsyncClient) -> None:
+    flow = Flow("skips")
+
+    @flow.step
+    def source() -> list[int]:
+        return [0, 1, 2, 3]
+
+    @flow.step
+    def odd(ctx: StepContext, x: int = each(source)) -> int:
+        if x % 2 == 0:
+            ctx.skip("even")
+        return x
+
+    @flow.step
+    def short(xs: list[int] = gather(odd)) -> list[int]:
+        return xs
+
+    @flow.step
+    def holes(xs: list[int | None] = gather(odd)) -> list[int | None]:
+        return xs
+
+    @flow.step
+    def maybe(ctx: StepContext) -> int:
+        ctx.skip()
+
+    @flow.step
+    def optional(y: int | None = result(maybe), xs: list[int] = result(short)) -> str:
+        return f"{y} {xs}"
+
+    @flow.step
+    def needs(y: int = result(maybe)) -> int:
+        return y
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow)).succeeds()
+    assert await run.value("short") == [1, 3]
+    assert await run.value("holes") == [None, 1, None, 3]
+    assert await run.value("optional") == "None [1, 3]"
+    letters = await run.letters()
+    assert (letters["maybe"], letters["needs"], letters["odd-0"]) == ("S", "S", "S")
+
+
+@pytest.mark.parametrize("size", [4, 400])
+async def test_recorded_failures_stand_in_their_places(server: Server, aclient: AsyncClient, size: int) -> None:
+    """Both inline (up to 256 members) and read by reference; a member behind a failure names the culprit."""
+    flow = Flow("recorded", input=Count, retry=ONCE)
+
+    @flow.step
+    def source(count: Count) -> list[int]:
+        return list(range(count.n))
+
+    @flow.step
+    async def first(x: int = each(source)) -> int:
+        if x == 1:
+            raise ValueError("one is bad")
+        return x
+
+    @flow.step
+    async def second(x: int = result(first)) -> int:
+        if x == 2:
+            raise KeyError("two")
+        return x * 10
+
+    @flow.step
+    def judge(xs: list[int | Failure] = gather(second, failed="record")) -> list[str]:
+        return [f"{x.step}: {x}" if isinstance(x, Failure) else str(x) for x in xs[:4]]
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow, {"n": size})).succeeds(60)
+    assert await run.value("judge") == ["0", "first-1: ValueError: one is bad", "second-2: KeyError: 'two'", "30"]
+    assert (await run.letters())["second-1"] == "U"
+
+
+async def test_large_values_live_in_their_own_keys(server: Server, aclient: AsyncClient, redis_conn: redis.Redis) -> None:
+    flow = Flow("large", retry=Retry(attempts=3, delay=0.01))
+
+    @flow.step
+    def big() -> str:
+        return "x" * 70_000
+
+    @flow.step
+    def bigs(text: str = result(big)) -> list[str]:
+        return [text[:69_000] + str(n) for n in range(6)]
+
+    @flow.step
+    def one(text: str = each(bigs)) -> str:
+        return text[-1] + text[:-1]
+
+    @flow.step
+    def join(texts: list[str] = gather(one), whole: list[str] = result(bigs)) -> str:
+        assert [t[0] for t in texts] == [w[-1] for w in whole] == list("012345")
+        return "".join(t[0] for t in texts)
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow, None)).succeeds()
+    assert await run.value("join") == "012345"
+    outputs = await run.outputs()
+    assert (outputs["big"], outputs["bigs"]) == (b"@1", b"#1:6")
+    assert redis_conn.strlen(f"{{large}}:flow:v:{run.run_id}:big:1") == 70_002
+
+
+async def test_a_value_above_the_limit_fails_for_good(server: Server, aclient: AsyncClient) -> None:
+    flow = Flow("too_large")
+    calls: list[int] = []
+
+    @flow.step
+    def huge(ctx: StepContext) -> dict[str, list[str]]:
+        calls.append(ctx.attempt)
+        return {"pages": ["x" * 600_000, "y" * 600_000]}
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow)).ends()
+    assert await run.state() is RunState.FAILED
+    failure = await run.failure("huge")
+    assert failure.type == "ValueTooLarge"
+    assert "huge:" in failure.message
+    assert "1.0 MiB is the limit" in failure.message
+    assert calls == [1]
+
+
+async def test_a_worker_may_set_a_lower_limit(server: Server, aclient: AsyncClient) -> None:
+    flow = Flow("limited")
+
+    @flow.step
+    def text() -> str:
+        return "x" * 2_000
+
+    async with working(Worker([flow], url=server.url, value_limit=1_000)):
+        run = await (await begin(aclient, flow)).ends()
+    assert (await run.failure("text")).type == "ValueTooLarge"
+
+
+async def test_the_context_says_where_it_runs(server: Server, aclient: AsyncClient, redis_conn: redis.Redis) -> None:
+    flow = Flow("context", retry=Retry(attempts=2, delay=0))
+    seen: list[StepContext] = []
+
+    @flow.step
+    def source() -> list[int]:
+        return [1]
+
+    @flow.step
+    async def work(ctx: StepContext, x: int = each(source)) -> int:
+        seen.append(ctx)
+        ctx.log(f"attempt {ctx.attempt}")
+        if not ctx.is_last_attempt:
+            raise ValueError("again")
+        return x
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow)).succeeds()
+    first, second = seen
+    assert (first.run_id, first.flow, first.step, first.index) == (run.run_id, "context", "work", (0,))
+    assert (first.attempt, second.attempt, second.max_attempts) == (1, 2, 2)
+    assert first.idempotency_key == second.idempotency_key == f"{run.run_id}.work-0"
+    assert first.fence < second.fence
+    assert first.gid == run.run_id
+    assert not second.is_cancelled
+    lines = [line.decode().split("|") for line in redis_conn.lrange(f"{{context}}:flow:l:{run.run_id}", 0, -1)]
+    assert [line[1:] for line in lines] == [["work-0", "attempt 1"], ["work-0", "attempt 2"]]
+    assert abs(int(lines[0][0]) / 1000 - time.time()) < 60
+
+
+async def test_two_workers_share_a_run(server: Server, aclient: AsyncClient) -> None:
+    flow = Flow("shared", input=Count)
+    done: list[int] = []
+
+    @flow.step
+    def source(count: Count) -> list[int]:
+        return list(range(count.n))
+
+    @flow.step
+    async def work(x: int = each(source)) -> int:
+        done.append(x)
+        return x
+
+    @flow.step
+    def join(xs: list[int] = gather(work)) -> int:
+        return sum(xs)
+
+    async with working(Worker([flow], url=server.url, concurrency=4)), working(Worker([flow], url=server.url, concurrency=4)):
+        run = await (await begin(aclient, flow, {"n": 500})).succeeds()
+    assert await run.value("join") == sum(range(500))
+    assert sorted(done) == list(range(500)), "each was started once"
+
+
+async def test_one_worker_serves_several_queues(server: Server, aclient: AsyncClient) -> None:
+    flows = []
+    for name in ("q_one", "q_two", "q_three"):
+        flow = Flow(name, input=Count)
+
+        @flow.step
+        def source(count: Count) -> list[int]:
+            return list(range(count.n))
+
+        @flow.step
+        def work(x: int = each(source)) -> int:
+            return x
+
+        flows.append(flow)
+    async with working(Worker(flows, url=server.url, concurrency=2)):
+        runs = [await begin(aclient, flow, {"n": 30}) for flow in flows for _ in range(2)]
+        for run in runs:
+            await run.succeeds()

@@ -1,0 +1,139 @@
+"""An idle worker is woken by us, finds foreign jobs by itself, and costs next to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import redis
+
+from omniq_flow import Flow, Retry, each, gather
+from omniq_flow.client.client import AsyncClient
+from omniq_flow.engine.polling import OFTEN_MS
+from omniq_flow.engine.worker import Worker
+from omniq_flow.ops import keys
+from tests.engine.life import begin, working
+from tests.support.proxy import Proxy
+from tests.support.server import Server
+from tests.support.until import until
+
+
+def chain(name: str) -> Flow:
+    flow = Flow(name)
+
+    @flow.step
+    def one() -> int:
+        return 1
+
+    return flow
+
+
+def foreign_job(conn: redis.Redis, queue: str, job_id: str) -> None:
+    """A plain job, laid down as a client does that knows nothing of wake-ups."""
+    fields = {"id": job_id, "payload": "{}", "state": "wait", "attempt": "0", "max_attempts": "3", "timeout_ms": "30000", "backoff_ms": "0"}
+    conn.hset(f"{{{queue}}}:job:{job_id}", mapping=fields)
+    conn.rpush(f"{{{queue}}}:wait", job_id)
+
+
+async def test_a_start_wakes_an_idle_worker(server: Server, aclient: AsyncClient, redis_conn: redis.Redis) -> None:
+    flow = chain("woken")
+    async with working(Worker([flow], url=server.url, poll_ms=60_000, name="w")):
+        for _ in range(3):
+            await until(lambda: redis_conn.zscore("{woken}:flow:idle", "w.0"), "it sleeps")
+            began = time.monotonic()
+            await (await begin(aclient, flow)).succeeds()
+            assert time.monotonic() - began < 1
+
+
+async def test_a_worker_that_settles_wakes_another(server: Server, aclient: AsyncClient, redis_conn: redis.Redis) -> None:
+    """A list that opens is more than one worker can take: both elements wait for each other."""
+    flow = Flow("spread")
+    running: set[int] = set()
+
+    @flow.step
+    def source() -> list[int]:
+        return [1, 2]
+
+    @flow.step
+    async def work(x: int = each(source)) -> int:
+        running.add(x)
+        await until(lambda: len(running) == 2, "the other element runs as well", timeout=5)
+        return x
+
+    @flow.step
+    def join(xs: list[int] = gather(work)) -> int:
+        return sum(xs)
+
+    async with (
+        working(Worker([flow], url=server.url, poll_ms=60_000, name="a", concurrency=1)),
+        working(Worker([flow], url=server.url, poll_ms=60_000, name="b", concurrency=1)),
+    ):
+        await until(lambda: redis_conn.zcard("{spread}:flow:idle") == 2, "both sleep")
+        await (await begin(aclient, flow)).succeeds()
+
+
+async def test_a_delayed_attempt_is_taken_when_it_is_due(server: Server, aclient: AsyncClient) -> None:
+    flow = Flow("delayed", retry=Retry(attempts=2, backoff="fixed", delay="300ms"))
+    times: list[float] = []
+
+    @flow.step
+    def work() -> int:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            raise ValueError("again")
+        return 1
+
+    async with working(Worker([flow], url=server.url, poll_ms=60_000)):
+        await (await begin(aclient, flow)).succeeds()
+    assert 0.28 <= times[1] - times[0] < 0.6
+
+
+async def test_a_foreign_job_is_found_and_then_looked_for_often(server: Server, redis_conn: redis.Redis) -> None:
+    flow = chain("foreign")
+    async with working(worker := Worker([flow], url=server.url, name="w")):
+        await until(lambda: redis_conn.zscore("{foreign}:flow:idle", "w.0"), "it sleeps")
+        foreign_job(redis_conn, "foreign", "p1")
+        await until(lambda: redis_conn.hget("{foreign}:job:p1", "state") == b"delayed", "it is found", timeout=5)
+        job = redis_conn.hgetall("{foreign}:job:p1")
+        assert job[b"attempt"] == b"0", "given back, and no attempt counted"
+        assert 3_000 < int(job[b"due_ms"]) - redis_conn.time()[0] * 1000 < 6_000
+        began = time.monotonic()
+        foreign_job(redis_conn, "foreign", "p2")
+        await until(lambda: redis_conn.hget("{foreign}:job:p2", "state") == b"delayed", "it is found", timeout=5)
+        assert time.monotonic() - began < OFTEN_MS / 1000 + 0.3
+        assert worker.unknown == ("plain jobs of foreign",)
+
+
+async def test_an_idle_worker_sends_little(server: Server, redis_conn: redis.Redis) -> None:
+    flow = chain("quiet")
+    with Proxy(server.url, tcp=False) as proxy:
+        async with working(Worker([flow], url=proxy.url, name="w")):
+            await until(lambda: redis_conn.zscore("{quiet}:flow:idle", "w.0"), "it sleeps")
+            await until(lambda: redis_conn.exists(keys.worker("quiet", "w")), "it has said that it is there")
+            proxy.forget()
+            began = time.monotonic()
+            await until(lambda: time.monotonic() - began > 1.5, "a while passes")
+            assert proxy.count <= 2, [seen.args[:3] for seen in proxy.seen]
+
+
+async def test_a_job_without_a_wake_up_is_not_lost_when_all_slots_are_busy(server: Server, aclient: AsyncClient) -> None:
+    """The limit of a group is respected, and what it holds back goes on by itself."""
+    flow = Flow("limited", max_parallel=2)
+    running: list[int] = []
+    peak: list[int] = []
+
+    @flow.step
+    def source() -> list[int]:
+        return list(range(20))
+
+    @flow.step
+    async def work(x: int = each(source)) -> int:
+        running.append(x)
+        peak.append(len(running))
+        await asyncio.sleep(0.01)
+        running.remove(x)
+        return x
+
+    async with working(Worker([flow], url=server.url)), working(Worker([flow], url=server.url)):
+        await (await begin(aclient, flow)).succeeds()
+    assert max(peak) == 2
