@@ -100,6 +100,11 @@ class Session:
             self.output.talk(f"server of this project: {address.url}" + (" (started)" if address.started_here else ""))
         return address.url
 
+    def server_moved(self) -> bool:
+        """Whether the project's own server is at another address than before; starts it if it is gone."""
+        before, self.url = self.url, self.server.ensure().url
+        return before != self.url
+
     @contextmanager
     def client(self) -> Iterator[Client]:
         from omniq_flow.client.client import Client

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from omniq_flow.cli.outcome import follow
 from omniq_flow.cli.progress import Lines, Live, NoteStream, Progress, progress_for
 from omniq_flow.cli.session import Session
+from omniq_flow.errors import ServerUnavailable
 from omniq_flow.observe.reading import read_run
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DRAIN_MS = 30_000
+LOOK_EVERY_S = 2.0
+
+logger = logging.getLogger("omniq_flow.worker")
 
 
 async def work_run(session: Session, client: Client, flow: Flow, run_id: str, timeout_ms: int | None) -> RunSnapshot:
@@ -54,13 +58,57 @@ async def work_run(session: Session, client: Client, flow: Flow, run_id: str, ti
         return seen if seen.is_ended else read_run(client, flow.queue, run_id)
 
 
+class Service:
+    """A worker that serves until it is stopped, and keeps the project's own server alive meanwhile.
+
+    A server that died is started again, at another address; a new worker takes the place of the one that cannot
+    reach it. What that one was at work on comes back when its leases lapse.
+    """
+
+    def __init__(self, session: Session, flows: Registry, drain_ms: int) -> None:
+        self._session = session
+        self._make = partial(make_worker, session, flows, drain_ms)
+        self._worker = self._make()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """As `Worker.stop`: drain, and called again hand back at once."""
+        self._is_stopping = True
+        self._worker.stop()
+
+    async def run(self) -> str:
+        """Work until stopped; says how it ended."""
+        while True:
+            working = asyncio.create_task(self._worker.run())
+            moved = asyncio.create_task(self._server_moved())
+            await asyncio.wait({working, moved}, return_when=asyncio.FIRST_COMPLETED)
+            moved.cancel()
+            if working.done():
+                return str(working.result()).replace("_", " ")
+            working.cancel()
+            await asyncio.wait({working})
+            logger.warning("the server of this project was gone; another one was started")
+            self._worker = self._make()
+
+    async def _server_moved(self) -> None:
+        """Return once the project's server is found at another address, started again if need be."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self._session.settings.url or self._is_stopping:
+                continue
+            try:
+                if await asyncio.to_thread(self._session.server_moved):
+                    return
+            except ServerUnavailable as error:
+                logger.warning("the server of this project does not come back: %s", error)
+
+
 async def serve(session: Session, flows: Registry, drain_ms: int) -> None:
     """Work flows until a signal says to stop, then drain."""
-    worker = make_worker(session, flows, drain_ms)
-    session.output.talk(f"worker serves {', '.join(flows.flows)}; ctrl-c drains")
-    with logging_to(Lines(session.output.talk), is_verbose=True), signals_to(worker):
-        ending = await worker.run()
-    session.output.talk(str(ending).replace("_", " "))
+    service = Service(session, flows, drain_ms)
+    with logging_to(Lines(session.output.talk), is_verbose=True), signals_to(service):
+        session.output.talk(f"worker serves {', '.join(flows.flows)}; ctrl-c drains")
+        session.output.talk(await service.run())
 
 
 def make_worker(session: Session, flows: Registry | list[Flow], drain_ms: int = DRAIN_MS) -> Worker:
@@ -76,12 +124,11 @@ def make_worker(session: Session, flows: Registry | list[Flow], drain_ms: int = 
         drain_timeout_ms=drain_ms,
         retention_runs=settings.retention_runs,
         value_limit=settings.value_limit,
-        waits_for_server=False,
     )
 
 
 @contextmanager
-def signals_to(worker: Worker, stop: Event | None = None) -> Iterator[None]:
+def signals_to(worker: Worker | Service, stop: Event | None = None) -> Iterator[None]:
     """Let SIGINT and SIGTERM drain a worker; the second one makes it give back at once what it holds."""
     loop = asyncio.get_running_loop()
 

@@ -118,7 +118,8 @@ class Rig:
         path = self.folder / "flows" / f"{name}.py"
         path.write_text(prologue + textwrap.dedent(source), encoding="utf-8")
         spec = importlib.util.spec_from_file_location(f"case_{self.folder.name}_{name}", path)
-        assert spec and spec.loader
+        assert spec
+        assert spec.loader
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
@@ -176,13 +177,13 @@ class Rig:
     def output(self, run: str, step_run: str) -> Any:
         """The value of a step run, read as JSON."""
         raw = self.client.execute(run_outputs(self.flow.queue, run, (StepRun.parse(step_run).id,)))[0]
-        assert raw and raw[:1] == b"=", f"{step_run} has no inline output: {raw!r}"
-        return json.loads(raw[1:])
+        assert (raw or b"")[:1] == b"=", f"{step_run} has no inline output: {raw!r}"
+        return json.loads((raw or b"")[1:])
 
     def failure(self, run: str, step_run: str) -> Failure:
         raw = self.client.execute(run_outputs(self.flow.queue, run, (StepRun.parse(step_run).id,)))[0]
-        assert raw and raw[:1] == b"!", f"{step_run} has no failure: {raw!r}"
-        return Failure.parse(raw[1:])
+        assert (raw or b"")[:1] == b"!", f"{step_run} has no failure: {raw!r}"
+        return Failure.parse((raw or b"")[1:])
 
     def events(self, run: str) -> list[HistoryEntry]:
         return self.client.execute(run_history(self.flow.queue, run))

@@ -18,7 +18,7 @@ CASES: list[tuple[list[str], int, str, list[str]]] = [
     (["start", "helo"], 5, "NOT_FOUND", ["there is no flow 'helo'; did you mean 'hello'?"]),
     (["start", "hello", "--set", "name=7"], 3, "INPUT_INVALID", ["name: Input should be a valid string"]),
     (
-        ["start", "book", "--set", "pages=many", "--set", "bad=[1,\"x\"]", "--set", "author.name=1"],
+        ["start", "book", "--set", "pages=many", "--set", 'bad=[1,"x"]', "--set", "author.name=1"],
         3,
         "INPUT_INVALID",
         ["pages: ", "bad[1]: ", "author.name: "],
@@ -63,16 +63,20 @@ def files(project: Project) -> None:
     (project.root / "large.json").write_text(json.dumps({"name": "x" * (1 << 20)}))
 
 
-@pytest.mark.parametrize(("args", "code", "error", "texts"), CASES, ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None)
+@pytest.mark.parametrize(
+    ("args", "code", "error", "texts"), CASES, ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None
+)
 @pytest.mark.usefixtures("files")
-def test_one_clear_message_and_nothing_written(project: Project, dump: Dump, args: list[str], code: int, error: str, texts: list[str]) -> None:
+def test_one_clear_message_and_nothing_written(
+    project: Project, dump: Dump, args: list[str], code: int, error: str, texts: list[str]
+) -> None:
     before = dump()
     done = project(*args)
     assert (done.code, done.out) == (code, ""), done
     assert done.err.startswith("error: ")
     assert "Traceback" not in done.err
     assert len(done.err.splitlines()) <= 3 + 4
-    as_json = project(*args, "--json") if "--url" != args[-1] else project("--json", *args)
+    as_json = project(*args, "--json") if args[-1] != "--url" else project("--json", *args)
     assert as_json.code == code
     assert as_json.err == ""
     found = as_json.json["error"]
@@ -109,7 +113,11 @@ BROKEN = {
         "b: ",
         "flows/bad.py:11",
     ),
-    "name": ("from omniq_flow import Flow\nbad = Flow('bad')\n\n\n@bad.step\ndef a() -> int:\n    return never_defined\n\n\nbad.stepp\n", "stepp", "flows/bad.py:10"),
+    "name": (
+        "from omniq_flow import Flow\nbad = Flow('bad')\n\n\n@bad.step\ndef a() -> int:\n    return never_defined\n\n\nbad.stepp\n",
+        "stepp",
+        "flows/bad.py:10",
+    ),
 }
 
 

@@ -132,7 +132,9 @@ def test_a_run_of_another_project_is_found_through_the_noted_queues(project: Pro
     assert project("runs", "show", "@last", "--json").json["run_id"] == runs["going"]
 
 
-def test_a_run_whose_queue_was_not_noted_is_found_through_the_flows(project: Project, runs: dict[str, str], redis_conn: redis.Redis) -> None:
+def test_a_run_whose_queue_was_not_noted_is_found_through_the_flows(
+    project: Project, runs: dict[str, str], redis_conn: redis.Redis
+) -> None:
     redis_conn.delete("{omniq-flow}:queues")
     assert [f["run_id"] for f in project("runs", "list", "--json").objects] == list(reversed(runs.values()))
     assert project("runs", "show", runs["bad"][-6:], "--json").json["run_id"] == runs["bad"]
@@ -182,7 +184,11 @@ def test_checked_flows_are_said_to_be_ok(project: Project) -> None:
 
 def test_flow_files_may_print_and_import_the_project(project: Project) -> None:
     (project.root / "helper.py").write_text("NAME = 'helped'\n")
-    project.write("printing", "print('loading')\nimport os\nos.system('echo child')\nfrom helper import NAME\nfrom omniq_flow import Flow\nf = Flow(NAME)\n\n@f.step\ndef a() -> int:\n    return 1\n")
+    project.write(
+        "printing",
+        "print('loading')\nimport os\nos.system('echo child')\nfrom helper import NAME\n"
+        "from omniq_flow import Flow\nf = Flow(NAME)\n\n@f.step\ndef a() -> int:\n    return 1\n",
+    )
     done = project("flows", "list", "--json")
     assert [f["flow"] for f in done.objects] == ["helped", "hello", "book", "odd", "gated", "last_gate"]
     assert "loading" in done.err
@@ -228,7 +234,16 @@ def test_help_is_for_people_and_costs_little(project: Project) -> None:
         assert word in done.out
     code = "import sys; from omniq_flow.cli.main import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
     loaded = subprocess.run([sys.executable, "-c", code], env=project.env, capture_output=True, text=True, check=True).stderr.split()
-    assert not {"redis", "pydantic", "networkx", "textual", "rich", "asyncio", "omniq_flow.client.client", "omniq_flow.flow.definition"} & set(loaded)
+    assert not {
+        "redis",
+        "pydantic",
+        "networkx",
+        "textual",
+        "rich",
+        "asyncio",
+        "omniq_flow.client.client",
+        "omniq_flow.flow.definition",
+    } & set(loaded)
     assert best_of(5, ["-m", "omniq_flow.cli.main", "--help"]) - best_of(5, ["-c", "pass"]) < 0.150
 
 

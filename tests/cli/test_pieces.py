@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import given, strategies as st
 
 from omniq_flow.cli import main
@@ -52,12 +53,26 @@ def test_a_global_flag_without_its_value_is_refused(argv: list[str]) -> None:
 
 
 def test_the_lifted_flags_are_those_of_the_program() -> None:
-    root = main.typer.main.get_command(main.app)
+    root = typer.main.get_command(main.app)
     switches = {opt for p in root.params if getattr(p, "is_flag", False) for opt in p.opts} - {"--help", "-h"}
     assert switches == SWITCHES
     assert {opt for p in root.params if not getattr(p, "is_flag", True) for opt in p.opts} == WITH_VALUE
     inner = main.options_with_value(root) - WITH_VALUE
-    assert inner >= {"-i", "--input", "--set", "--key", "--timeout", "-q", "--queue", "-f", "--flow", "-c", "--state", "--limit", "--format"}
+    assert inner >= {
+        "-i",
+        "--input",
+        "--set",
+        "--key",
+        "--timeout",
+        "-q",
+        "--queue",
+        "-f",
+        "--flow",
+        "-c",
+        "--state",
+        "--limit",
+        "--format",
+    }
     assert not inner & SWITCHES, "a flag of a command must not be taken for a global one"
 
 
@@ -66,7 +81,18 @@ def test_the_lifted_flags_are_those_of_the_program() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1", 1), ("1.5", 1.5), ("true", True), ("null", None), ('"1"', "1"), ("[1,2]", [1, 2]), ("Ada", "Ada"), ("", ""), ("01", "01"), ("NaN", "NaN")],
+    [
+        ("1", 1),
+        ("1.5", 1.5),
+        ("true", True),
+        ("null", None),
+        ('"1"', "1"),
+        ("[1,2]", [1, 2]),
+        ("Ada", "Ada"),
+        ("", ""),
+        ("01", "01"),
+        ("NaN", "NaN"),
+    ],
 )
 def test_set_takes_json_if_it_is_else_text(text: str, value: Any) -> None:
     assert json_or_text(text) == value
@@ -147,9 +173,11 @@ def test_an_error_is_what_where_and_what_next() -> None:
 # progress
 
 
-def snapshot(drawn: Plan, counts: dict[str, int], state: RunState = RunState.RUNNING, **timings: Timing) -> RunSnapshot:
+def snapshot(
+    drawn: Plan, counts: dict[str, int], state: RunState = RunState.RUNNING, timings: dict[str, Timing] | None = None
+) -> RunSnapshot:
     header = RunHeader("0" * 26, drawn.flow, drawn.queue, drawn.sha, state, created_ms=1)
-    return RunSnapshot(header, drawn, tally_steps(drawn, counts, timings, state))
+    return RunSnapshot(header, drawn, tally_steps(drawn, counts, timings or {}, state))
 
 
 BEGINNING = {"split:Q": 1}
@@ -163,7 +191,7 @@ def test_a_pipe_gets_a_line_for_each_change_of_a_step() -> None:
     drawn = pages("q")
     for counts in (BEGINNING, BEGINNING, MIDDLE, MIDDLE | {"read:D": 3, "read:Q": 2}):
         lines.update(snapshot(drawn, counts))
-    lines.update(snapshot(drawn, END, RunState.FAILED, split=Timing(1_000, 1_800), read=Timing(1_000, 4_000, 2)))
+    lines.update(snapshot(drawn, END, RunState.FAILED, {"split": Timing(1_000, 1_800), "read": Timing(1_000, 4_000, 2)}))
     assert said == [
         "split: started",
         "split: succeeded",
@@ -178,7 +206,7 @@ def test_a_pipe_gets_a_line_for_each_change_of_a_step() -> None:
 
 def test_the_picture_has_one_line_a_step_and_a_bar_for_a_map() -> None:
     timings = {"split": Timing(1_000, 1_800), "read": Timing(2_000, 2_500, 4)}
-    lines = [text for text, _ in picture(snapshot(pages("q"), MIDDLE, **timings), 20, 10_000)]
+    lines = [text for text, _ in picture(snapshot(pages("q"), MIDDLE, timings=timings), 20, 10_000)]
     assert lines == [
         "✔ split    800ms",
         "▶ read ×   ███████░░░░░░░░░░░░░ 3/8  ✘1  8.0s  ↻4",

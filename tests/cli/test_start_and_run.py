@@ -95,7 +95,9 @@ def test_an_error_text_cannot_reach_the_terminal(project: Project) -> None:
     assert "␛[31m alert" in shown.out
     for text in (done.err, shown.out):
         assert not any(character in text for character in "\x1b\u202e")
-    assert project("runs", "show", "@last", "--json").json["failures"][0]["message"] == "red \x1b[31m alert\x1b[0m \u202egnp.exe\nsecond line"
+    assert (
+        project("runs", "show", "@last", "--json").json["failures"][0]["message"] == "red \x1b[31m alert\x1b[0m \u202egnp.exe\nsecond line"
+    )
 
 
 def test_waiting_for_a_run_that_a_worker_works(project: Project, background: Begin) -> None:

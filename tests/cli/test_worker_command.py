@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from omniq_flow.server.embedded import EmbeddedServer
 from tests.cli.conftest import Project
 from tests.cli.test_start_and_run import read_until
 from tests.server.conftest import servers_of
@@ -151,7 +150,6 @@ def test_a_worker_comes_through_a_crash_of_its_projects_server(own_server_projec
     worker = project.begin("worker")
     try:
         read_until(worker, "worker serves")
-        EmbeddedServer.for_project(project.root)
         (pid,) = servers_of(project.root)
         subprocess.run(["kill", "-9", str(pid)], check=True)
         wait_until(lambda: servers_of(project.root) not in ([], [pid]), "the worker brings the server back", timeout=20)

@@ -34,6 +34,6 @@ def omniq_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(300)
 def test_the_real_client_with_our_scripts(omniq_python: Path, server: Server, redis_conn: redis.Redis, tmp_path: Path) -> None:
     assemble.export(tmp_path)
-    command = [omniq_python, "-m", "tests.conformance.replay", "--url", server.url, "--scripts", tmp_path]
+    command: list[str | Path] = [omniq_python, "-m", "tests.conformance.replay", "--url", server.url, "--scripts", tmp_path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == ("71 passed, 0 failed, 23 left out\n", "", 0)

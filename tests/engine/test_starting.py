@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import redis
 import pytest
+import redis
 from pydantic import BaseModel
 
 from omniq_flow import Conflict, Flow, InputError, UsageError, result

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import redis
@@ -143,6 +144,10 @@ async def test_a_list_that_vanished_is_laid_down_again(server: Server, aclient: 
     assert starts["source"] == 1
 
 
+def _more_than(starts: Counter[str], n: int) -> bool:
+    return len(starts) > n
+
+
 async def test_a_restart_in_the_middle(caplog: pytest.LogCaptureFixture) -> None:
     """C66: with AOF on nothing is lost, and the log has one pair of lines a fault."""
     starts: Counter[str] = Counter()
@@ -151,7 +156,7 @@ async def test_a_restart_in_the_middle(caplog: pytest.LogCaptureFixture) -> None
         async with await AsyncClient.open(own.url) as client, working(Worker([flow], url=own.url, concurrency=4)):
             run = await begin(client, flow, {"n": 2_000})
             for reached in (300, 900):
-                await until(lambda: len(starts) > reached, "some work is done")
+                await until(partial(_more_than, starts, reached), "some work is done")
                 await asyncio.to_thread(own.restart)
             await run.succeeds(40)
             assert await run.value("last") == sum(range(2_000))

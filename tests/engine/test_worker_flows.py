@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -320,7 +321,7 @@ async def test_the_context_says_where_it_runs(server: Server, aclient: AsyncClie
     assert first.fence < second.fence
     assert first.gid == run.run_id
     assert not second.is_cancelled
-    lines = [line.decode().split("|") for line in redis_conn.lrange(f"{{context}}:flow:l:{run.run_id}", 0, -1)]
+    lines = [line.decode().split("|") for line in cast("list[bytes]", redis_conn.lrange(f"{{context}}:flow:l:{run.run_id}", 0, -1))]
     assert [line[1:] for line in lines] == [["work-0", "attempt 1"], ["work-0", "attempt 2"]]
     assert abs(int(lines[0][0]) / 1000 - time.time()) < 60
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import redis
 
@@ -30,7 +31,15 @@ def chain(name: str) -> Flow:
 
 def foreign_job(conn: redis.Redis, queue: str, job_id: str) -> None:
     """A plain job, laid down as a client does that knows nothing of wake-ups."""
-    fields = {"id": job_id, "payload": "{}", "state": "wait", "attempt": "0", "max_attempts": "3", "timeout_ms": "30000", "backoff_ms": "0"}
+    fields: dict[Any, Any] = {
+        "id": job_id,
+        "payload": "{}",
+        "state": "wait",
+        "attempt": "0",
+        "max_attempts": "3",
+        "timeout_ms": "30000",
+        "backoff_ms": "0",
+    }
     conn.hset(f"{{{queue}}}:job:{job_id}", mapping=fields)
     conn.rpush(f"{{{queue}}}:wait", job_id)
 

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import redis
@@ -61,7 +63,7 @@ async def test_a_handler_longer_than_its_lease_runs_once(server: Server, aclient
 
     def sample() -> None:
         while not is_over.wait(0.05):
-            for _, score in redis_conn.zrange("{long}:active", 0, -1, withscores=True):
+            for _, score in cast("list[tuple[bytes, float]]", redis_conn.zrange("{long}:active", 0, -1, withscores=True)):
                 ahead.append(float(score) / 1000 - float(redis_conn.time()[0]) - redis_conn.time()[1] / 1e6)
 
     sampler = threading.Thread(target=sample)
@@ -110,7 +112,7 @@ async def test_a_lease_that_was_taken_away_is_noticed(
     async with working(worker := Worker([flow], url=server.url)):
         run = await begin(aclient, flow)
         await until(lambda: worker.busy == 1, "the handler runs")
-        (job,) = redis_conn.zrange("{stolen}:active", 0, -1)
+        (job,) = cast("list[bytes]", redis_conn.zrange("{stolen}:active", 0, -1))
         redis_conn.hset(b"{stolen}:job:" + job, "lease_token", "another")
         await until(lambda: told, "the handler is told")
         await run.succeeds()
@@ -136,7 +138,7 @@ async def test_a_report_that_comes_too_late_is_refused_and_told(
     async with working(worker := Worker([flow], url=server.url)):
         run = await begin(aclient, flow)
         await until(lambda: worker.busy == 1, "the handler runs")
-        (job,) = redis_conn.zrange("{late}:active", 0, -1)
+        (job,) = cast("list[bytes]", redis_conn.zrange("{late}:active", 0, -1))
         redis_conn.hset(b"{late}:job:" + job, "lease_token", "another")
         may_end.set()
         await until(lambda: lost_lines(caplog), "the loss is told")
@@ -183,13 +185,13 @@ class Beats(Heartbeat):
     def __init__(self, leases: Leases, told: list[Attempt]) -> None:
         self.now = 0
         self.asked: list[int] = []
-        self.answer = lambda attempt: Beat(attempt, 1)
+        self.answer: Callable[[str], Beat] = lambda job_id: Beat(job_id, 1)
         self.is_away = False
         self.call_takes = 0
         super().__init__(Target(path="/nowhere"), leases, told.append, lambda: self.now)
 
-    def _execute(self, op: object, timeout_ms: int) -> tuple[Beat, ...]:
-        ids = op.args[1::2]  # type: ignore[attr-defined]
+    def _execute(self, op: Any, timeout_ms: int) -> tuple[Beat, ...]:
+        ids = op.args[1::2]
         self.asked.append(len(ids))
         self.now += self.call_takes
         if self.is_away:
@@ -292,7 +294,7 @@ def test_a_shorter_lease_wakes_the_thread() -> None:
 
 async def test_the_heartbeat_survives_what_it_meets(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     class Odd(Beats):
-        def _execute(self, op: object, timeout_ms: int) -> tuple[Beat, ...]:
+        def _execute(self, op: Any, timeout_ms: int) -> tuple[Beat, ...]:
             self.asked.append(1)
             raise ZeroDivisionError
 

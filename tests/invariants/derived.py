@@ -49,7 +49,9 @@ def derived_keys(s: Snapshot, run: RunKeys) -> Iterator[str]:
         yield f"L4: parked differs by {sorted(want.parked ^ run.parked)[:4]}"
 
 
-def _differences(what: str, want: dict[str, object] | dict[str, str] | dict[str, int] | dict[str, frozenset[str]], have: object) -> Iterator[str]:
+def _differences(
+    what: str, want: dict[str, object] | dict[str, str] | dict[str, int] | dict[str, frozenset[str]], have: object
+) -> Iterator[str]:
     assert isinstance(have, dict)
     for name in sorted(set(want) | set(have)):
         if want.get(name) != have.get(name):
@@ -222,7 +224,13 @@ class Replay:
             decided = [m for m in members if m is not None]
             if members and len(decided) < len(members):
                 kinds = [m.kind for m in decided]
-                record = (len(members), len(members) - len(decided), kinds.count(FAIL), kinds.count(SKIP), max((m.epoch for m in decided), default=0))
+                record = (
+                    len(members),
+                    len(members) - len(decided),
+                    kinds.count(FAIL),
+                    kinds.count(SKIP),
+                    max((m.epoch for m in decided), default=0),
+                )
                 name = f"of:{StepRun(step.name, y).id}"
                 found.gates[name] = "|".join(map(str, record))
                 self._count(found, name, record[1], [str(n) for n, m in enumerate(members) if m is not None])

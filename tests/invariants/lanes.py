@@ -14,13 +14,13 @@ LANE_OF = {"wait": "wait", "active": "active", "delayed": "delayed", "failed": "
 
 def lanes(s: Snapshot) -> dict[str, list[str]]:
     """Ids by lane, as often as they stand there; the lists of groups count as `wait`."""
-    waiting = s.list("wait") + [id_ for gid in s.groups for id_ in s.list("g", gid, "wait")]
+    waiting = s.items("wait") + [id_ for gid in s.groups for id_ in s.items("g", gid, "wait")]
     return {
         "wait": waiting,
         "active": list(s.zset("active")),
         "delayed": list(s.zset("delayed")),
-        "failed": s.list("failed"),
-        "completed": s.list("completed"),
+        "failed": s.items("failed"),
+        "completed": s.items("completed"),
     }
 
 
@@ -78,7 +78,7 @@ def group_slots(s: Snapshot) -> Iterator[str]:
             yield f"I10: group {gid} counts {inflight} slots in use, {held[gid]} leases are out"
         if inflight > limit:
             yield f"I10: group {gid} uses {inflight} slots of {limit}"
-        is_ready, has_work = gid in s.zset("groups", "ready"), bool(s.list("g", gid, "wait"))
+        is_ready, has_work = gid in s.zset("groups", "ready"), bool(s.items("g", gid, "wait"))
         if has_work and inflight < limit and not is_ready:
             yield f"I11: group {gid} has work and a free slot and is not ready"
         if is_ready and not has_work:
@@ -88,9 +88,9 @@ def group_slots(s: Snapshot) -> Iterator[str]:
 def figures(s: Snapshot) -> Iterator[str]:
     """The statistics and index sets equal a recount."""
     where = lanes(s)
-    grouped = sum(len(s.list("g", gid, "wait")) for gid in s.groups)
+    grouped = sum(len(s.items("g", gid, "wait")) for gid in s.groups)
     want = {
-        "waiting": len(s.list("wait")),
+        "waiting": len(s.items("wait")),
         "group_waiting": grouped,
         "waiting_total": len(where["wait"]),
         "active": len(where["active"]),

@@ -161,7 +161,9 @@ def _fold(run: RunKeys, events: list[str], is_whole: bool) -> Iterator[str]:
         elif word == "lost":
             letters[rest[0]] = "Q"
     facts = {at.id: f.state.value for at, f in run.facts.items()}
-    yield from (f"I15: the events leave {id_} at {was}, it is {facts.get(id_, 'P')}" for id_, was in letters.items() if facts.get(id_) != was)
+    yield from (
+        f"I15: the events leave {id_} at {was}, it is {facts.get(id_, 'P')}" for id_, was in letters.items() if facts.get(id_) != was
+    )
     if is_whole and set(letters) != set(facts):
         yield f"I15: states without an event: {sorted(set(facts) - set(letters))[:4]}"
     if verdict and verdict != run.state:

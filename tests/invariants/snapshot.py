@@ -100,7 +100,7 @@ class Snapshot:
     def hash(self, *parts: str) -> dict[str, bytes]:
         return cast("dict[str, bytes]", self.get(*parts, default={}))
 
-    def list(self, *parts: str) -> list[str]:
+    def items(self, *parts: str) -> list[str]:
         return [v.decode() for v in self.get(*parts, default=[])]
 
     def zset(self, *parts: str) -> dict[str, float]:
@@ -129,7 +129,9 @@ class Snapshot:
     @cached_property
     def runs(self) -> dict[str, RunKeys]:
         prefix = keys.flow_key(self.queue, "r", "")
-        return {name[len(prefix) :]: self._run(name[len(prefix) :]) for name in self.values if name.startswith(prefix)}
+        names = [name[len(prefix) :] for name in self.values if name.startswith(prefix)]
+        # Of a run that is being purged, only parts are left.
+        return {rid: self._run(rid) for rid in names if "purging" not in _texts(self.hash("flow", "r", rid))}
 
     def _run(self, rid: str) -> RunKeys:
         header = _texts(self.hash("flow", "r", rid))
@@ -142,13 +144,13 @@ class Snapshot:
             {StepRun.parse(k): Fact.parse(v) for k, v in self.hash("flow", "s", rid).items()},
             self.hash("flow", "o", rid),
             {k: int(v) for k, v in self.hash("flow", "c", rid).items()},
-            tuple(self.list("flow", "h", rid)),
+            tuple(self.items("flow", "h", rid)),
             _texts(self.hash("flow", "t", rid)),
             Plan.from_json(self.hash("flow", "g", header["sha"])[JSON]),
             _texts(self.hash("flow", "n", derived)),
             frozenset(self.zset("flow", "p", derived)),
-            tuple(self.list("flow", "q", derived)),
-            {name: tuple(self.list("flow", "q", derived, name)) for name in self._lists(derived)},
+            tuple(self.items("flow", "q", derived)),
+            {name: tuple(self.items("flow", "q", derived, name)) for name in self._lists(derived)},
             rest_counts,
             counters,
             done,
@@ -177,8 +179,8 @@ def _pipeline(conn: redis.Redis, commands: list[tuple[Any, ...]]) -> list[Any]:
         return []
     with conn.pipeline(transaction=False) as pipe:
         for command in commands:
-            pipe.execute_command(*command)
-        return cast("list[Any]", pipe.execute())
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        return pipe.execute()
 
 
 def _typed(kind: str, value: Any) -> Any:

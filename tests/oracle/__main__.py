@@ -1,4 +1,4 @@
-"""`python -m tests.oracle --flows 20000 --seed 1`: the long campaign; `--mutants` seeds faults into the scripts instead."""
+"""`python -m tests.oracle --flows 20000 --seed 1`: the long campaign."""
 
 from __future__ import annotations
 
@@ -18,13 +18,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--life", type=int, help="live this one life again, checked after every script")
     parser.add_argument("--most", type=int, default=11, help="steps of a flow at most")
     parser.add_argument("--runs", type=int, default=0, help="runs in a life, 0 draws them")
-    parser.add_argument("--mutants", action="store_true")
     options = parser.parse_args(arguments)
     with ScratchServer() as server, server.connection() as conn:
-        if options.mutants:
-            from tests.oracle.mutants import show_all
-
-            return show_all(conn, options.seed)
         if options.life is not None:
             outcome = live(conn, options.life, most=options.most, flows=options.runs, full=True)
             print(outcome)

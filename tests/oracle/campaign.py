@@ -32,7 +32,9 @@ class Fault:
         )
 
 
-def live(conn: redis.Redis, seed: int, *, alter: Alter | None = None, most: int = 11, flows: int = 0, full: bool = False) -> Counter[str] | Fault:
+def live(
+    conn: redis.Redis, seed: int, *, alter: Alter | None = None, most: int = 11, flows: int = 0, full: bool = False
+) -> Counter[str] | Fault:
     """One life on an empty server."""
     conn.flushall()
     life = Life(Executor(conn, alter), seed, QUEUE, most=most, flows=flows, full=full)

@@ -82,3 +82,17 @@ def fits(word: Word, producer: StepPlan, up: int, at: Level, deepest: Level) -> 
     on_one_chain = at[: len(deepest)] == deepest or deepest[: len(at)] == at
     possible = producer.is_list if word == "each" else producer.depth >= up if word == "gather" else True
     return on_one_chain and possible and len(at) <= MAX_DEPTH
+
+
+def show(plan: Plan) -> str:
+    """A plan on one line: `s0[] · s1(each s0) · s2(gather s1 record)`, then what is not as usual."""
+    steps = []
+    for step in plan.steps:
+        inputs = ", ".join(_show_input(i) for i in step.inputs)
+        steps.append(f"{step.name}{'[]' if step.is_list else ''}{f'({inputs})' if inputs else ''}×{step.options.attempts}")
+    return f"{' · '.join(steps)} | window {plan.window}, at once {plan.max_parallel}, on failure {plan.on_failure}"
+
+
+def _show_input(i: InputPlan) -> str:
+    marks = [word for word in ("optional", "holes", "record") if getattr(i, word)]
+    return " ".join([i.kind, i.step, *(["up 2"] if i.up > 1 else []), *marks]).strip()

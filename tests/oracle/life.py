@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import Plan
 from omniq_flow.model.runs import RunHeader
-from omniq_flow.model.states import RunState
 from omniq_flow.ops import runs
 from omniq_flow.ops.command import Command
 from omniq_flow.ops.ticks import Taken
@@ -85,7 +84,9 @@ class Worker:
 class Life:
     """One queue from empty to empty. `chaos` is how often something goes wrong; `full` checks after every script."""
 
-    def __init__(self, execute: Executor, seed: int, queue: str, *, chaos: float | None = None, flows: int = 0, most: int = 11, full: bool = False) -> None:
+    def __init__(
+        self, execute: Executor, seed: int, queue: str, *, chaos: float | None = None, flows: int = 0, most: int = 11, full: bool = False
+    ) -> None:
         rng = random.Random(seed)
         self.execute, self.seed, self.rng, self.queue, self.full = execute, seed, rng, queue, full
         self.now = START_MS
@@ -102,7 +103,9 @@ class Life:
         self.to_sweep: list[str] = []
         self.next_ms = 0
         shared = rng.random() < 0.3
-        self.tracks = [self._track(n, most, "shared" if shared and rng.random() < 0.7 else "") for n in range(flows or rng.choice((1, 1, 2, 3)))]
+        self.tracks = [
+            self._track(n, most, "shared" if shared and rng.random() < 0.7 else "") for n in range(flows or rng.choice((1, 1, 2, 3)))
+        ]
 
     def _track(self, n: int, most: int, gid: str) -> Track:
         rng = self.rng

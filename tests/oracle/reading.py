@@ -97,7 +97,10 @@ class Reader:
     def _elements(self, id_: str, epoch: int, n: int) -> list[bytes]:
         found: list[bytes | None] = []
         for start in range(0, n, SLICE):
-            found += self.execute(runs.elements(self.plan.queue, self.run_id, id_, epoch, range(start, min(n, start + SLICE))))
+            page: list[bytes | None] = self.execute(
+                runs.elements(self.plan.queue, self.run_id, id_, epoch, range(start, min(n, start + SLICE)))
+            )
+            found += page
         assert None not in found, f"{id_}: an element of its list is gone"
         return [e for e in found if e is not None]
 
@@ -125,5 +128,6 @@ def _bytes(raw: RawInput) -> bytes:
 
 
 def _inline(raw: RawInput) -> bytes:
-    assert isinstance(raw, bytes) and raw[:1] == b"=", f"{raw!r} is no inline value"
+    assert isinstance(raw, bytes), f"{raw!r} is no inline value"
+    assert raw[:1] == b"=", f"{raw!r} is no inline value"
     return raw[1:]

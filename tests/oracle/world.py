@@ -10,7 +10,7 @@ from typing import Literal, Union
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import Plan
 
-Arg = Union[bytes, None, tuple["Arg", ...]]
+Arg = Union[bytes, None, tuple["Arg", ...]]  # noqa: UP007 - a name in quotes cannot stand beside |
 """What a handler gets for one parameter: JSON, None, or a list of such things."""
 
 FAILED = b"!"

@@ -41,11 +41,14 @@ def status(context: typer.Context) -> None:
 def stop(context: typer.Context) -> None:
     """Let the project's own server save and end, and wait until it is gone."""
     session: Session = context.obj
+    others = session.server.connected_clients()
     was_running = session.server.stop()
     if session.output.is_json:
         session.output.objects([{"stopped": was_running}])
     else:
         session.output.talk("stopped" if was_running else "it was not running")
+        if others:
+            session.output.talk(f"note: it had {others} connections; a worker starts it again, so stop workers first")
 
 
 def version(context: typer.Context) -> None:

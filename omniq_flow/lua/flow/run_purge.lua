@@ -6,7 +6,7 @@
   ARGV  now_ms keep_runs limit
   Reply OK purged more
 
-  Removes a run's facts, values, history, key and group, the jobs it left in the failed and completed lanes, and its plan
+  The header says `purging` from the first piece on. Removes a run's facts, values, history, key and group, the jobs it left in the failed and completed lanes, and its plan
   with the last run of it. more is 1 while something is left to do. Derived keys that were thrown away go here as well.
 ]]
 --- @include "clock"
@@ -54,6 +54,7 @@ end
 
 -- Failed jobs of a slice of step runs; the facts go with them, so the next call goes on.
 local function drop_facts(r)
+  redis.call('HSET', r.keys.header, 'purging', '1')
   local page = redis.call('HSCAN', r.keys.states, '0', 'COUNT', limit)[2]
   local ids = {}
   for i = 1, #page, 2 do
@@ -77,10 +78,28 @@ local function drop_values(r)
   return redis.call('EXISTS', r.keys.big) == 0
 end
 
+-- Ids whose jobs are gone do not keep a group.
+local function drop_ghosts(list)
+  for _, id in ipairs(redis.call('LRANGE', list, 0, 99)) do
+    if redis.call('EXISTS', keys.job(base, id)) == 1 then return end
+    redis.call('LPOP', list)
+    queue.index(q, 'wait', id)
+    queue.count(q, 'group_waiting', -1)
+    queue.count(q, 'waiting_total', -1)
+  end
+end
+
+local function is_leased(r)
+  for _, id in ipairs(redis.call('ZRANGE', base .. ':active', 0, -1)) do
+    if string.find(id, 'f.' .. r.rid .. '.', 1, true) == 1 then return true end
+  end
+end
+
 local function drop_group(r)
   if r.gid ~= r.rid then return end
   local prefix = base .. ':g:' .. r.gid
-  if num.read(redis.call('GET', prefix .. ':inflight')) == 0 and redis.call('EXISTS', prefix .. ':wait') == 0 then
+  drop_ghosts(prefix .. ':wait')
+  if redis.call('EXISTS', prefix .. ':wait') == 0 and (num.read(redis.call('GET', prefix .. ':inflight')) == 0 or not is_leased(r)) then
     redis.call('UNLINK', prefix .. ':inflight', prefix .. ':limit')
     if redis.call('ZREM', base .. ':groups:ready', r.gid) == 1 then queue.count(q, 'groups_ready', -1) end
   end

@@ -7,7 +7,8 @@
   Reply OK checked lost failed | GONE
 
   Looks at about `limit` (200) step runs a call, going round by a cursor in the header. A job that is gone is made again
-  under a new epoch, at most three times; one that ended without the flow's knowledge fails its step run.
+  under a new epoch, at most three times; one that ended without the flow's knowledge fails its step run. Once a round the
+  slots of the run's group are counted again (D14).
 ]]
 --- @include "clock"
 --- @include "queue"
@@ -27,15 +28,55 @@ end
 if run.is_over(r) then return {'OK', 0, 0, 0} end
 local lost, failed, checked = 0, 0, 0
 
--- Whether a job of ours still stands where it says it stands. Waiting lists are not searched.
+-- The list that a waiting job must stand in is seen to be empty at once; a longer one is searched for one old job a call.
+local OLD, SEARCHED, MOST_LEASES = 10, 10000, 1000
+local lengths, old = {}, {}
+
+local function is_queued(id, gid, since)
+  local list = gid and gid ~= '' and base .. ':g:' .. gid .. ':wait' or base .. ':wait'
+  if not lengths[list] then
+    local n = redis.pcall('LLEN', list)
+    lengths[list] = type(n) == 'number' and n or 0
+  end
+  if lengths[list] == 0 then return false end
+  if q.now - since > OLD * r.check and lengths[list] <= SEARCHED then old[#old + 1] = {id = id, list = list} end
+  return true
+end
+
+-- Whether a job of ours still stands where it says it stands.
 local function standing(id)
-  local have = redis.pcall('HMGET', keys.job(base, id), 'state', 'last_error')
-  if have.err then return 'odd' end
-  local state = have[1]
+  local have = redis.pcall('HMGET', keys.job(base, id), 'state', 'last_error', 'gid', 'updated_ms')
+  local state = not have.err and have[1]
   if not state then return 'lost' end
   if state == 'active' and not redis.call('ZSCORE', base .. ':active', id) then return 'lost' end
   if state == 'delayed' and not redis.call('ZSCORE', base .. ':delayed', id) then return 'lost' end
+  if state == 'wait' and not is_queued(id, have[3], num.read(have[4])) then return 'lost' end
   return state, have[2]
+end
+
+-- What is left of a job that stands nowhere goes, then there is a new one.
+local function lose(step, x, id)
+  lost = lost + 1
+  q.dead[#q.dead + 1] = keys.job(base, id)
+  for _, lane in ipairs({'wait', 'active', 'delayed'}) do queue.index(q, lane, id) end
+  advance.lose(ctx, r, step, x)
+end
+
+-- The group whose slot a lease holds; where the job is gone its run knows it.
+local function group_of(id)
+  local gid = redis.pcall('HGET', keys.job(base, id), 'gid')
+  if type(gid) == 'string' then return gid end
+  local f = settle.parse(id)
+  return f and redis.pcall('HGET', keys.run(base, f.rid, '0').header, 'gid')
+end
+
+local function recount_slots()
+  if redis.call('ZCARD', base .. ':active') > MOST_LEASES then return end
+  local g, n = queue.group(q, r.gid), 0
+  for _, id in ipairs(redis.call('ZRANGE', base .. ':active', 0, -1)) do
+    if group_of(id) == r.gid then n = n + 1 end
+  end
+  if n ~= g.inflight then g.inflight, g.is_dirty, g.may_serve = n, true, true end
 end
 
 local function fail(step, x, epoch, kind, message)
@@ -46,22 +87,29 @@ local function fail(step, x, epoch, kind, message)
   advance.settled(ctx, r, step, x, 'f', epoch)
 end
 
-local page = redis.call('HSCAN', r.keys.states, redis.call('HGET', r.keys.header, 'sweep') or '0', 'COUNT', limit)
+local cursor = redis.call('HGET', r.keys.header, 'sweep') or '0'
+if cursor == '0' then recount_slots() end
+local page, seen = redis.call('HSCAN', r.keys.states, cursor, 'COUNT', limit), {}
 for i = 1, #page[2], 2 do
   local id, epoch = page[2][i], string.match(page[2][i + 1], '^Q(%d+)')
-  if epoch and run.is_going(r) then
-    checked = checked + 1
+  if epoch and not seen[id] and run.is_going(r) then
+    checked, seen[id] = checked + 1, true
     local step, x = string.match(id, '^([%w_]+)(.*)$')
-    local state, text = standing('f.' .. rid .. '.' .. id .. '.' .. epoch)
+    local job_id = 'f.' .. rid .. '.' .. id .. '.' .. epoch
+    local state, text = standing(job_id)
     if state == 'lost' then
-      lost = lost + 1
-      advance.lose(ctx, r, step, x)
+      lose(step, x, job_id)
     elseif state == 'failed' then
       fail(step, x, tonumber(epoch), 'JobFailed', text and text ~= '' and text or 'lease lost')
     elseif state == 'completed' then
       fail(step, x, tonumber(epoch), 'CompletedOutside', 'its job was completed outside the flow')
     end
   end
+end
+local candidate = #old > 0 and old[q.now % #old + 1]
+if candidate and not redis.call('LPOS', candidate.list, candidate.id) then
+  local f = settle.parse(candidate.id)
+  lose(f.step, f.x, candidate.id)
 end
 run.put(r, 'sweep', page[1])
 r.was_due = true
