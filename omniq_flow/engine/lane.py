@@ -308,6 +308,9 @@ class Lane:
             logger.info(
                 "%s of run %s: attempt %d failed: %s", attempt.name, attempt.run_id, attempt.taken.attempt, said, extra=attempt.extra
             )
+        elif code == "LOST" and outcome.kind == "fail":
+            # A failure that was reported before, in a tick whose reply was lost, says the same.
+            logger.info("%s of run %s: its failure is known, or its lease lost", attempt.name, attempt.run_id, extra=attempt.extra)
         elif code == "LOST" and outcome.kind != "release":
             self._lose(attempt, "its report was refused")
         elif code in ("STALE", "GONE", "BAD_LIST"):

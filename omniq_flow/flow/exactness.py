@@ -159,6 +159,26 @@ def difference(sent: Any, back: Any, path: str = "") -> Finding | None:
     return None
 
 
+def unwritable(value: Any, path: str = "") -> str:
+    """The place of the smallest part that JSON refuses by itself; of the whole, where no part does."""
+    seen: set[int] = set()
+    while id(value) not in seen:
+        seen.add(id(value))
+        refused = next(((p, part) for p, part in _parts(value, path) if not _is_writable(part)), None)
+        if refused is None:
+            break
+        path, value = refused
+    return path
+
+
+def _is_writable(part: Any) -> bool:
+    try:
+        to_json(part)
+    except Exception:  # pydantic_core and custom serializers raise many kinds
+        return False
+    return True
+
+
 def heaviest(value: Any, path: str = "") -> tuple[str, int]:
     """The smallest part that still makes up more than half of a value, with its size as JSON."""
     size = _size(value)

@@ -17,7 +17,7 @@ from typing import Any, Literal, NoReturn
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from omniq_flow.errors import Fault, InputError, ValueNotJson, ValueTooLarge
-from omniq_flow.flow.exactness import Finding, article, difference, heaviest, needs_comparison, uses_floats, what_is_wrong
+from omniq_flow.flow.exactness import Finding, article, difference, heaviest, needs_comparison, unwritable, uses_floats, what_is_wrong
 from omniq_flow.flow.typing_rules import element_of, plain, show, without_none
 
 MAX_VALUE = 1024 * 1024
@@ -91,7 +91,8 @@ class Codec:
         except ValidationError as error:
             self._refuse_mismatch(value, path, error)
         except Exception as error:  # pydantic_core and custom serializers raise many kinds
-            self._refuse(what_is_wrong(value, path) or Finding(path, f"cannot be written as JSON ({str(error).splitlines()[0]})"))
+            reason = f"cannot be written as JSON ({str(error).splitlines()[0]})"
+            self._refuse(what_is_wrong(value, path) or Finding(unwritable(value, path), reason))
         if len(raw) > self.limit:
             self._refuse_size(value, path, len(raw))
         self._refuse_losses(value, path)

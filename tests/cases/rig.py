@@ -11,7 +11,7 @@
     run = rig.start()
     rig.ends(run)
 
-Whatever a case does, `rig` checks the invariants of the keyspace when the test ends (S1–S6 of docs/cases.md).
+Whatever a case does, `rig` checks the invariants of the keyspace when the test ends (S2–S7 of docs/cases.md).
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ from omniq_flow.model.names import StepRun
 from omniq_flow.model.runs import Fact, Failure, RunHeader
 from omniq_flow.model.states import RunState, StepState
 from omniq_flow.ops import keys
-from omniq_flow.ops.runs import HistoryEntry, run_facts_page, run_header, run_history, run_outputs
+from omniq_flow.ops.runs import HistoryEntry, run_facts_page, run_header, run_history, run_outputs, run_purge, runs_of
 from tests.cases import effects
 from tests.cases.effects import Effect
 from tests.invariants.checker import assert_holds
 from tests.support.server import ScratchServer
 from tests.support.until import wait_until
+
+FAR_MS = 10**14 - 1
+"""Later than any retention ends but the one of a run that is to be kept."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -196,13 +199,30 @@ class Rig:
         """Handler starts by step run."""
         return Counter(e.id for e in self.effects("start", run))
 
+    def dispatches(self, run: str) -> Counter[str]:
+        """How often each step run was given a job, as the run's history tells."""
+        return Counter(event.event.split()[1] for event in self.events(run) if event.event.startswith("Q "))
+
     def counters(self) -> list[str]:
         """Completion counters that are in Redis now."""
         return sorted(k.decode() for k in self.conn.scan_iter(match=f"{keys.base(self.flow.queue)}:cc:*", count=1_000))
 
     def check(self) -> None:
-        """The invariants on the keyspace as it stands."""
+        """The invariants on the keyspace as it stands, the workers' logs, and what a purge of all that has ended leaves."""
         assert_holds(self.conn, self.flow.queue)
+        # One that was killed has a code below zero.
+        assert [worker.said() for worker in self.crew if "Traceback" in worker.said() or (worker.process.poll() or 0) > 0] == []
+        self._check_purge()
+
+    def _check_purge(self) -> None:
+        """A run that was purged is named by no key (I16). One whose record the case took away cannot be purged as a whole."""
+        queue = self.flow.queue
+        ended = self.client.execute(runs_of(queue, "ended", 100_000))
+        whole = {run for run in ended if self.conn.exists(keys.header(queue, run))}
+        wait_until(lambda: not self.client.execute(run_purge(queue, keep_runs=0, now_ms=FAR_MS)).has_more, "all is purged")
+        gone = {run for run in whole if not self.conn.exists(keys.header(queue, run))}
+        left = [key.decode("utf-8", "backslashreplace") for key in self.conn.scan_iter(count=1_000)]
+        assert [key for key in left if any(run in key for run in gone)] == []
 
     def close(self) -> None:
         for worker in self.crew:

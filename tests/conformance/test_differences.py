@@ -459,7 +459,7 @@ def test_d15_q19_a_full_group_waits_for_its_slot_outside_the_ready_set(client: C
     assert take(client, 23).job_id == "f3"
 
 
-@pytest.mark.parametrize("limit", ["0", "-3", "many", "", "0.5"])
+@pytest.mark.parametrize("limit", ["0", "-3", "many", "", "0.5", "nan"])
 def test_d15_q23_a_limit_that_is_no_number_above_zero_counts_as_one(client: Client, conn: Any, limit: str) -> None:
     conn.set("{q}:g:g:limit", limit)
     publish(client, "a", gid="g")
@@ -470,7 +470,7 @@ def test_d15_q23_a_limit_that_is_no_number_above_zero_counts_as_one(client: Clie
     assert conn.get("{q}:g:g:limit") == limit.encode()
 
 
-@pytest.mark.parametrize("inflight", ["many", "", "-2"])
+@pytest.mark.parametrize("inflight", ["many", "", "-2", "nan"])
 def test_d15_q23_a_slot_count_that_is_no_number_counts_as_none(client: Client, conn: Any, inflight: str) -> None:
     conn.set("{q}:g:g:inflight", inflight)
     publish(client, "a", gid="g")

@@ -144,7 +144,7 @@ async def test_an_idle_worker_leaves_nothing_behind(server: Server, redis_conn: 
         expiry = redis_conn.zscore(keys.workers("idle_end"), worker.name)
         assert expiry is not None
         assert 10_000 < expiry - redis_conn.time()[0] * 1000 < 17_000
-        assert redis_conn.smembers(keys.QUEUES) == {b"idle_end"}
+        await until(lambda: redis_conn.smembers(keys.QUEUES) == {b"idle_end"}, "its queue is known")
         await until(lambda: redis_conn.zscore("{idle_end}:flow:idle", "w-1.0"), "it waits for a wake-up")
     left = set(redis_conn.keys("*"))
     assert left <= {b"{idle_end}:flow:idle", keys.QUEUES.encode()}

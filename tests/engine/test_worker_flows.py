@@ -164,12 +164,14 @@ async def test_nested_lists_gathered_twice_at_once(server: Server, aclient: Asyn
     assert await run.value("all_of_it") == [[], ["1.0/1"], ["2.0/2", "2.1/2"], ["3.0/3", "3.1/3", "3.2/3"]]
 
 
-async def test_skipped_members_are_left_out_or_leave_holes(server: Server, aclient: AsyncClient) -> None:
-    flow = Flow("skips")
+@pytest.mark.parametrize("size", [4, 300])
+async def test_skipped_members_are_left_out_or_leave_holes(server: Server, aclient: AsyncClient, size: int) -> None:
+    """Both inline (up to 256 members) and read by reference."""
+    flow = Flow("skips", input=Count)
 
     @flow.step
-    def source() -> list[int]:
-        return [0, 1, 2, 3]
+    def source(count: Count) -> list[int]:
+        return list(range(count.n))
 
     @flow.step
     def odd(ctx: StepContext, x: int = each(source)) -> int:
@@ -191,19 +193,122 @@ async def test_skipped_members_are_left_out_or_leave_holes(server: Server, aclie
 
     @flow.step
     def optional(y: int | None = result(maybe), xs: list[int] = result(short)) -> str:
-        return f"{y} {xs}"
+        return f"{y} {xs[:2]}"
 
     @flow.step
     def needs(y: int = result(maybe)) -> int:
         return y
 
     async with working(Worker([flow], url=server.url)):
-        run = await (await begin(aclient, flow)).succeeds()
-    assert await run.value("short") == [1, 3]
-    assert await run.value("holes") == [None, 1, None, 3]
+        run = await (await begin(aclient, flow, {"n": size})).succeeds()
+    assert await run.value("short") == list(range(1, size, 2))
+    assert await run.value("holes") == [n if n % 2 else None for n in range(size)]
     assert await run.value("optional") == "None [1, 3]"
     letters = await run.letters()
     assert (letters["maybe"], letters["needs"], letters["odd-0"]) == ("S", "S", "S")
+
+
+async def test_lists_that_were_skipped_or_failed_inside_a_list(server: Server, aclient: AsyncClient) -> None:
+    """Of each kind one, gathered through two lists, with holes, without, and recorded; the same as in memory."""
+    flow = Flow("inner", retry=ONCE)
+
+    @flow.step
+    def outer() -> list[int]:
+        return [0, 1, 2, 3, 4]
+
+    @flow.step
+    def inner(ctx: StepContext, n: int = each(outer)) -> list[int]:
+        if n == 1:
+            ctx.skip("no list")
+        return [] if n == 2 else [n, n + 10]
+
+    @flow.step
+    def leaf(ctx: StepContext, x: int = each(inner)) -> int:
+        if x in (3, 13, 4):
+            ctx.skip("no value")
+        return x
+
+    @flow.step
+    def short(xs: list[list[int]] = gather(gather(leaf))) -> list[list[int]]:
+        return xs
+
+    @flow.step
+    def holes(xs: list[list[int | None] | None] = gather(gather(leaf, holes=True), holes=True)) -> list[list[int | None] | None]:
+        return xs
+
+    @flow.step
+    def lists(xs: list[list[int]] = gather(inner)) -> list[list[int]]:
+        return xs
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow)).succeeds()
+    assert await run.value("short") == [[0, 10], [], [14]]
+    assert await run.value("holes") == [[0, 10], None, [], [None, None], [None, 14]]
+    assert await run.value("lists") == [[0, 10], [], [3, 13], [4, 14]]
+    in_memory = run_inline(flow).outputs
+    assert {name: await run.value(name) for name in ("short", "holes", "lists")} == {n: in_memory[n] for n in ("short", "holes", "lists")}
+
+
+async def test_recorded_failures_inside_a_list(server: Server, aclient: AsyncClient) -> None:
+    flow = Flow("inner_failed", retry=ONCE)
+
+    @flow.step
+    def outer() -> list[int]:
+        return [0, 1]
+
+    @flow.step
+    def inner(n: int = each(outer)) -> list[int]:
+        if n == 1:
+            raise ValueError("no list")
+        return [5, 6]
+
+    @flow.step
+    def leaf(x: int = each(inner)) -> int:
+        if x == 6:
+            raise ValueError("no value")
+        return x
+
+    @flow.step
+    def judge(
+        xs: list[list[int | Failure] | Failure] = gather(gather(leaf, failed="record"), failed="record"),
+    ) -> list[str]:
+        return [str(x) for part in xs for x in (part if isinstance(part, list) else [part])]
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow)).ends()
+    assert await run.value("judge") == ["5", "ValueError: no value", "ValueError: no list"]
+
+
+@pytest.mark.parametrize("kind", ["skipped", "empty", "all skipped"])
+async def test_an_optional_list_is_none_when_there_is_none(server: Server, aclient: AsyncClient, kind: str) -> None:
+    flow = Flow("optional_list")
+
+    @flow.step
+    def source(ctx: StepContext) -> list[int]:
+        if kind == "skipped":
+            ctx.skip()
+        return [] if kind == "empty" else [1, 2]
+
+    @flow.step
+    def work(ctx: StepContext, x: int = each(source)) -> int:
+        ctx.skip()
+
+    @flow.step
+    def anchor() -> int:
+        return 1
+
+    @flow.step
+    def use(one: int = result(anchor), xs: list[int] | None = gather(work)) -> str:
+        return str(xs)
+
+    @flow.step
+    def use_whole(one: int = result(anchor), xs: list[int] | None = result(source)) -> str:
+        return str(xs)
+
+    async with working(Worker([flow], url=server.url)):
+        run = await (await begin(aclient, flow)).succeeds()
+    expected = {"skipped": ("None", "None"), "empty": ("[]", "[]"), "all skipped": ("None", "[1, 2]")}[kind]
+    assert (await run.value("use"), await run.value("use_whole")) == expected
 
 
 @pytest.mark.parametrize("size", [4, 400])

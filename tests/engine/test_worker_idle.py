@@ -10,7 +10,7 @@ import redis
 
 from omniq_flow import Flow, Retry, each, gather
 from omniq_flow.client.client import AsyncClient
-from omniq_flow.engine.polling import OFTEN_MS
+from omniq_flow.engine.polling import SLOW_MS
 from omniq_flow.engine.worker import Worker
 from omniq_flow.ops import keys
 from tests.engine.life import begin, working
@@ -94,7 +94,7 @@ async def test_a_delayed_attempt_is_taken_when_it_is_due(server: Server, aclient
 
     async with working(Worker([flow], url=server.url, poll_ms=60_000)):
         await (await begin(aclient, flow)).succeeds()
-    assert 0.28 <= times[1] - times[0] < 0.6
+    assert 0.28 <= times[1] - times[0] < 1.5
 
 
 async def test_a_foreign_job_is_found_and_then_looked_for_often(server: Server, redis_conn: redis.Redis) -> None:
@@ -105,11 +105,11 @@ async def test_a_foreign_job_is_found_and_then_looked_for_often(server: Server, 
         await until(lambda: redis_conn.hget("{foreign}:job:p1", "state") == b"delayed", "it is found", timeout=5)
         job = redis_conn.hgetall("{foreign}:job:p1")
         assert job[b"attempt"] == b"0", "given back, and no attempt counted"
-        assert 3_000 < int(job[b"due_ms"]) - redis_conn.time()[0] * 1000 < 6_000
+        assert int(job[b"due_ms"]) - int(job[b"updated_ms"]) == 5_000
         began = time.monotonic()
         foreign_job(redis_conn, "foreign", "p2")
         await until(lambda: redis_conn.hget("{foreign}:job:p2", "state") == b"delayed", "it is found", timeout=5)
-        assert time.monotonic() - began < OFTEN_MS / 1000 + 0.3
+        assert time.monotonic() - began < SLOW_MS / 1000 * 0.75
         assert worker.unknown == ("plain jobs of foreign",)
 
 

@@ -22,7 +22,7 @@ from omniq_flow.engine.lease import Leases
 from omniq_flow.engine.worker import Worker
 from omniq_flow.ops.ticks import Beat, Taken
 from tests.engine.life import begin, working
-from tests.support.proxy import Proxy
+from tests.support.proxy import PASS, Action, Proxy, Seen, delay
 from tests.support.server import Server
 from tests.support.until import until
 
@@ -177,6 +177,40 @@ async def test_without_a_server_a_lease_is_in_doubt_and_the_work_is_done_in_the_
             await run.succeeds()
     assert ends == ["lost"]
     assert await run.value("after_it") == 7
+
+
+@pytest.mark.parametrize("is_taken_over", [True, False])
+async def test_a_take_whose_reply_is_late_is_proved_before_it_starts(
+    server: Server, aclient: AsyncClient, redis_conn: redis.Redis, is_taken_over: bool
+) -> None:
+    """The lease may be over by then: another worker has the job, or it is extended first."""
+    flow = Flow("late_take", lease="1s", retry=Retry(attempts=3, delay=0))
+    starts: list[int] = []
+
+    @flow.step
+    async def work(ctx: StepContext) -> int:
+        starts.append(ctx.attempt)
+        await asyncio.sleep(0.5)
+        return ctx.attempt
+
+    run = await begin(aclient, flow)
+    takes = 0
+
+    def judge(n: int, seen: Seen) -> Action:
+        nonlocal takes
+        is_take = seen.is_script and len(seen.args) > 8 and seen.args[8] == b"16"
+        takes += is_take
+        return delay(1.6) if is_take and takes == 1 else PASS
+
+    with Proxy(server.url, judge, tcp=False) as proxy:
+        async with working(Worker([flow], url=proxy.url, name="slow")):
+            if is_taken_over:
+                await until(lambda: takes, "the job is taken")
+                async with working(Worker([flow], url=server.url)):
+                    await run.succeeds()
+            await run.succeeds()
+            await until(lambda: redis_conn.zscore("{late_take}:flow:idle", "slow.0"), "the reply has come and gone")
+    assert starts == ([2] if is_taken_over else [1])
 
 
 class Beats(Heartbeat):

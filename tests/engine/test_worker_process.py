@@ -73,7 +73,7 @@ slow = Flow("proc_slow", input=Job, retry=Retry(attempts=1))
 @slow.step(process=True, timeout="300ms")
 def sleepy(job: Job) -> int:
     Path(job.folder, "pid").write_text(str(os.getpid()))
-    time.sleep(30)
+    os.kill(os.getpid(), signal.SIGSTOP)
     return 1
 """
 
@@ -118,6 +118,7 @@ async def test_what_a_child_raises_is_the_failure(server: Server, aclient: Async
 
 
 async def test_a_child_past_its_time_is_killed(server: Server, aclient: AsyncClient, tmp_path: Path) -> None:
+    """Even one that cannot hear: this one has stopped itself."""
     async with flows(server, tmp_path) as (worker, _):
         slow = worker.registry.flows["proc_slow"]
         run = await (await begin(aclient, slow, {"folder": str(tmp_path)})).ends()

@@ -232,6 +232,16 @@ def test_an_object_under_any_is_refused() -> None:
         Codec(Any, "a").encode(object())
 
 
+def test_the_smallest_part_that_cannot_be_written_is_named() -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    for value, place in (({"deep": [1, object()]}, "['deep'][1]"), ([Inner(), {"x": object()}], "[1]['x']"), (circle, "[0]")):
+        with pytest.raises(ValueNotJson, match="cannot be written as JSON") as caught:
+            Codec(Any, "a").encode(value)
+        assert caught.value.where == place
+        assert caught.value.message.startswith(f"a: {place} cannot")
+
+
 class Richer(Inner):
     more: int = 1
 

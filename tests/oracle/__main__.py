@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 from tests.oracle.campaign import Fault, campaign, live, smaller
+from tests.oracle.mutants import show_all
 from tests.support.server import ScratchServer
 
 
@@ -18,8 +19,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--life", type=int, help="live this one life again, checked after every script")
     parser.add_argument("--most", type=int, default=11, help="steps of a flow at most")
     parser.add_argument("--runs", type=int, default=0, help="runs in a life, 0 draws them")
+    parser.add_argument("--mutants", action="store_true", help="seed faults into the scripts and show that each is seen")
     options = parser.parse_args(arguments)
     with ScratchServer() as server, server.connection() as conn:
+        if options.mutants:
+            return show_all(conn, options.seed)
         if options.life is not None:
             outcome = live(conn, options.life, most=options.most, flows=options.runs, full=True)
             print(outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def live(
     except Violation as violation:
         return Fault(seed, most, flows, str(violation), life.tail())
     except Exception as error:
-        return Fault(seed, most, flows, f"{type(error).__name__}: {error}", life.tail())
+        return Fault(seed, most, flows, f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-3)}", life.tail())
 
 
 def smaller(conn: redis.Redis, fault: Fault, *, alter: Alter | None = None, tries: int = 40) -> Fault:

@@ -1,36 +1,40 @@
-"""What goes wrong in a life: workers that come back too late, and foreign clients that take away, end or half-apply.
+"""What goes wrong in a life: workers that stall and report too late, and foreign clients that end, take away or break jobs.
 
-Foreign acts are written to the keys as the wire contract has them, or as a script that broke half-way leaves them.
+Clean acts are the operations that any OmniQ client has; rough ones leave the keys as an eviction or a half-applied
+script of another version does. After a clean act only the step run and its job disagree until the next sweep; after a
+rough one lanes, slots and figures may be off until they are counted again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 from omniq_flow.model.names import FlowJobId
+from omniq_flow.model.states import StepState
 from omniq_flow.ops import keys, ticks
+from omniq_flow.ops.command import Arg, Command
 from tests.oracle import deeds
 from tests.oracle.life import Life
 
 
-def late(life: Life) -> bool:
+def report_late(life: Life) -> bool:
     """A worker that was away reports with whatever token it has: applied only if the lease still stands."""
     if not life.zombies or life.rng.random() > 0.1:
         return False
     held = life.zombies.pop(life.rng.randrange(len(life.zombies)))
-    worker = life.rng.choice(life.workers)
-    if any(h.taken.job_id == held.taken.job_id for w in life.workers for h in w.held) or deeds.lay_down(life, held):
-        deeds.tick(life, worker, [held], take=0)
-        life.stats["late reports"] += 1
+    deeds.lay_down(life, held)
+    deeds.tick(life, life.rng.choice(life.workers), [held], take=0)
+    life.stats["late reports"] += 1
     return True
 
 
 def stall(life: Life) -> bool:
-    """A worker is silent for longer than its leases."""
+    """Everybody is silent for longer than some of the leases."""
     if life.rng.random() > life.chaos / 10:
         return False
     life.now += life.rng.choice((2_500, 31_000))
-    life.log.append(f"stall until +{life.now}")
+    life.note(f"stall until +{life.now}")
     return True
 
 
@@ -55,16 +59,139 @@ def pause(life: Life) -> bool:
     """Nothing is taken while the queue is paused."""
     if life.rng.random() > life.chaos / 20:
         return False
-    r, name = life.execute.connection, keys.queue_key(life.queue, "paused")
-    r.set(name, "1")
-    reply = deeds.tick(life, life.rng.choice(life.workers), [], take=4)
-    life.demand(not reply.taken or bool(life.log), "taken while paused")
-    r.delete(name)
+    life.note("paused for a moment")
+    life.execute.connection.set(keys.queue_key(life.queue, "paused"), "1")
+    reply = deeds.tick(life, life.rng.choice(life.workers), [], take=4, may_repeat=False)
+    life.demand(not reply.taken, "taken while paused")
+    life.execute.connection.delete(keys.queue_key(life.queue, "paused"))
     return True
 
 
-DEEDS: tuple[Callable[[Life], bool], ...] = (late, stall, heartbeat)
+def foreign_act(life: Life) -> bool:
+    """One act of somebody who knows nothing of flows."""
+    if not life.harm or life.rng.random() > life.chaos / 5:
+        return False
+    track = life.any_of([t for t in life.tracks if t.is_started and not t.is_over])
+    facts = {} if track is None else deeds.all_facts(life, track)
+    queued = sorted(at for at, fact in facts.items() if fact.state is StepState.QUEUED)
+    if track is None or not queued:
+        return False
+    at = life.rng.choice(queued)
+    job_id = str(FlowJobId(track.run_id, at, facts[at].epoch))
+    job = cast("dict[bytes, bytes]", life.execute.connection.hgetall(keys.job(life.queue, job_id)))
+    acts = CLEAN if life.harm == "clean" else CLEAN + ROUGH
+    act = life.rng.choice(acts)
+    if not act(life, job_id, {k.decode(): v.decode() for k, v in job.items()}):
+        return False
+    life.note(f"foreign: {act.__name__} {job_id}")
+    life.stats[f"foreign {act.__name__}"] += 1
+    life.faults |= {"I4"} if act in CLEAN else {"I4", "I5", "I10", "I11", "stats", "idx"}
+    for held in (h for w in life.workers for h in w.held if h.taken.job_id == job_id):
+        held.is_clean = False
+    track.suspects.add(at)
+    track.losses[at] += 1
+    track.outside.add(at)
+    return True
 
 
-def parse(job_id: str) -> FlowJobId | None:
-    return FlowJobId.parse(job_id)
+# -- clean acts: (life, job id, its record) -> whether it was possible --------------------------------
+
+
+def remove(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    lane = {"wait": "gwait", "delayed": "delayed"}.get(job.get("state", ""))
+    return lane is not None and _operation(life, "remove_job", job_id, lane, life.now) == [b"OK"]
+
+
+def fail(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    token = job.get("lease_token", "")
+    return token != "" and _operation(life, "ack_fail", job_id, life.now, token, "said by somebody else")[0] != b"ERR"
+
+
+def complete(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    token = job.get("lease_token", "")
+    return token != "" and _operation(life, "ack_success", job_id, life.now, token)[0] == b"OK"
+
+
+def reap(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    for lapsed in deeds.ids_of(life, "active", until=life.now):
+        deeds.suspect(life, lapsed, is_outside=True)
+    _operation(life, "reap_expired", life.now, -1)
+    return True
+
+
+def promote(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    _operation(life, "promote_delayed", life.now + 500, 100)
+    return True
+
+
+def retry_failed(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    """A failed job of ours starts over: wanted only if its failure is not yet known to its run."""
+    failed = cast("list[bytes]", life.execute.connection.lrange(keys.queue_key(life.queue, "failed"), 0, -1))
+    if not failed:
+        return False
+    revived = life.rng.choice(failed).decode()
+    life.attempts[revived] = 0
+    return _operation(life, "retry_failed", revived, life.now) == [b"OK"]
+
+
+def publish_again(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    """A known id is left as it is (D2)."""
+    return _operation(life, "enqueue", job_id, "odd", 3, 1_000, 1_000, life.now, 0, "odd", 1)[0] == b"OK" if job else False
+
+
+# -- rough acts ---------------------------------------------------------------------------------------
+
+
+def evict(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    """The record is gone, its id stays in its lane."""
+    return job.get("state") in ("wait", "active", "delayed") and bool(life.execute.connection.delete(keys.job(life.queue, job_id)))
+
+
+def unlist(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    """The record stays, its id is in no lane."""
+    r, gid = life.execute.connection, job.get("gid", "")
+    match job.get("state"):
+        case "wait":
+            return bool(r.lrem(keys.queue_key(life.queue, "g", gid, "wait"), 0, job_id))
+        case "active" | "delayed" as lane:
+            return bool(r.zrem(keys.queue_key(life.queue, lane), job_id))
+        case _:
+            return False
+
+
+def mark_failed(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    """A script that broke half-way: the record says failed, the lease still stands."""
+    if life.execute.connection.zscore(keys.queue_key(life.queue, "active"), job_id) is None or not job:
+        return False
+    life.execute.connection.hset(keys.job(life.queue, job_id), "state", "failed")
+    life.to_sweep.append(job_id.split(".")[1])
+    return True
+
+
+def lose_count(life: Life, job_id: str, job: dict[str, str]) -> bool:
+    """The slots of the group are counted wrongly."""
+    if not job.get("gid"):
+        return False
+    life.execute.connection.incrby(keys.queue_key(life.queue, "g", job["gid"], "inflight"), life.rng.choice((1, 2)))
+    return True
+
+
+def publish(life: Life) -> bool:
+    """A plain job comes to the same queue, alone or in a group."""
+    if life.rng.random() > 0.03:
+        return False
+    job_id, gid = f"plain{len(life.published)}", life.rng.choice(("", "shared"))
+    _operation(life, "enqueue", job_id, "plain", 3, 30_000, 1_000, life.now, 0, gid, 2)
+    life.note(f"publish {job_id} {gid}")
+    life.published.add(job_id)
+    return True
+
+
+def _operation(life: Life, name: str, *args: Arg) -> list[Any]:
+    return life.execute(Command(f"omniq/{name}", (keys.anchor(life.queue),), args, list))
+
+
+Act = Callable[[Life, str, dict[str, str]], bool]
+CLEAN: tuple[Act, ...] = (remove, fail, complete, reap, promote, retry_failed, publish_again)
+ROUGH: tuple[Act, ...] = (evict, evict, unlist, unlist, mark_failed, lose_count)
+DEEDS: tuple[Callable[[Life], bool], ...] = (report_late, stall, heartbeat, pause, publish, foreign_act)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
-from omniq_flow.model.names import StepRun
-from omniq_flow.model.runs import Failure
+from omniq_flow.errors import LeaseLost
+from omniq_flow.model.names import FlowJobId, StepRun
+from omniq_flow.model.runs import Fact, Failure
 from omniq_flow.model.states import StepState
 from omniq_flow.ops import keys, runs, ticks
+from omniq_flow.ops.command import Command
 from omniq_flow.ops.ticks import OutcomeKind, Settled, Taken, TickReply
 from tests.oracle.flows import show
 from tests.oracle.life import Held, Life, Track, Worker
@@ -52,7 +55,7 @@ def sweep(life: Life, run_id: str) -> None:
         closed=0,
         may_make=10_000,
     )
-    life.demand(life.is_damaged or not (swept.lost or swept.failed), f"a sweep healed what was not ill: {swept}")
+    life.demand(bool(life.faults) or not (swept.lost or swept.failed), f"a sweep healed what was not ill: {swept}")
     life.stats["lost jobs made again"] += swept.lost
 
 
@@ -60,39 +63,30 @@ def beat(life: Life, worker: Worker) -> None:
     """One tick: some of what the worker holds is settled, some more is taken."""
     rng = life.rng
     chosen = [h for h in worker.held if rng.random() < 0.6][: rng.choice((1, 3, 64))]
-    ready = [h for h in chosen if lay_down(life, h)]
-    tick(life, worker, ready, take=rng.choice((0, 1, 1, 2, 4, 16)))
+    for held in chosen:
+        lay_down(life, held)
+    tick(life, worker, chosen, take=rng.choice((0, 1, 1, 2, 4, 16)))
     if not any(w.held for w in life.workers) and not life.rng.randrange(3):
         pass_time(life)
 
 
-def lay_down(life: Life, held: Held) -> bool:
-    """Stage the elements of a list that is mapped; False when the lease turned out to be lost."""
+def lay_down(life: Life, held: Held) -> None:
+    """Stage the elements of a list that is mapped, in slices, sometimes from the start again, sometimes not to the end."""
     if not is_mapped(life, held):
-        return True
-    elements = held.outcome.elements or ()
-    step = max(1, len(elements) // life.rng.choice((1, 1, 2, 3)))
-    starts = [0, *range(0, len(elements), step)] if life.rng.random() < 0.2 else list(range(0, len(elements), step))
-    for offset in starts:
-        op = ticks.list_stage(life.queue, held.taken.job_id, held.taken.token, offset, elements[offset : offset + step])
-        if not stage(life, held, op):
-            return held.is_clean
-    return True
-
-
-def stage(life: Life, held: Held, op: object) -> bool:
-    from omniq_flow.errors import LeaseLost
-    from omniq_flow.ops.command import Command
-
-    assert isinstance(op, Command)
-    life.log.append(f"{life.scripts} stage {held.taken.job_id}")
-    try:
-        life.execute(op)
-    except LeaseLost:
-        life.demand(not is_current(life, held), f"{held.taken.job_id}: its list was refused though its lease holds")
-        held.is_clean = False
-        return True
-    return True
+        return
+    rng, elements = life.rng, held.outcome.elements or ()
+    size = max(1, len(elements) // rng.choice((1, 1, 2, 3)))
+    offsets = list(range(0, len(elements), size))
+    if rng.random() < life.chaos / 4:
+        offsets = offsets[:-1]
+    elif rng.random() < 0.2:
+        offsets = [0, *offsets]
+    for offset in offsets:
+        life.note(f"stage {held.taken.job_id} from {offset}")
+        try:
+            life.execute(ticks.list_stage(life.queue, held.taken.job_id, held.taken.token, offset, elements[offset : offset + size]))
+        except LeaseLost:
+            life.demand(not is_current(life, held), f"{held.taken.job_id}: its list was refused though its lease holds")
 
 
 def is_mapped(life: Life, held: Held) -> bool:
@@ -156,7 +150,7 @@ def expected(life: Life, held: Held, said: Settled) -> str:
     return "FAILED" if said.kind == "fatal" else "OK"
 
 
-def tick(life: Life, worker: Worker, ready: list[Held], take: int) -> TickReply:
+def tick(life: Life, worker: Worker, ready: list[Held], take: int, *, may_repeat: bool = True) -> TickReply:
     worker.beats += 1
     said = [report(life, h) for h in ready]
     wanted = [expected(life, h, s) for h, s in zip(ready, said, strict=True)]
@@ -181,11 +175,11 @@ def tick(life: Life, worker: Worker, ready: list[Held], take: int) -> TickReply:
         life.demand(code == want, f"{item.job_id} {item.kind} got {code}, not {want}")
     worker.held = [h for h in worker.held if h not in ready]
     got = [receive(life, t) for t in reply.taken]
-    if life.rng.random() < max(life.chaos / 2, 0.02):
-        again(life, op, said, reply)
+    if may_repeat and life.rng.random() < max(life.chaos / 2, 0.02):
+        got += again(life, op, said, reply)
     if life.rng.random() < life.chaos / 3:
         life.zombies += got
-        life.log.append(f"{worker.name} dies with {[g.taken.job_id[28:] for g in got]}")
+        life.note(f"{worker.name} dies with {[g.taken.job_id[28:] for g in got]}")
     else:
         worker.held += got
     life.to_sweep += [rid for rid in reply.to_sweep if rid not in life.to_sweep]
@@ -205,9 +199,7 @@ def note(life: Life, held: Held, said: Settled, code: str) -> None:
     flow = held.taken.flow
     if said.kind == "release" and code == "OK":
         life.attempts[said.job_id] -= 1
-    if flow is None:
-        life.plain.discard(said.job_id)
-    elif ends(said, code):
+    if flow is not None and ends(said, code):
         track = life.track_of(flow.run_id)
         life.demand(flow.step_run not in track.ended, f"L7: {flow.step_run} ended twice")
         track.ended[flow.step_run] = held.outcome.kind
@@ -218,10 +210,10 @@ def receive(life: Life, taken: Taken) -> Held:
     """Check what a take handed over; the handler's outcome is known at once."""
     life.attempts[taken.job_id] += 1
     life.demand(taken.attempt == life.attempts[taken.job_id], f"{taken.job_id}: attempt {taken.attempt}, not {life.attempts[taken.job_id]}")
-    others = [h for w in life.workers for h in w.held if h.taken.job_id == taken.job_id]
+    others = [h for w in life.workers for h in w.held if h.taken.job_id == taken.job_id and h.is_clean]
     life.demand(not others or others[0].taken.until_ms <= life.now, f"{taken.job_id} is leased twice at once")
     if taken.flow is None:
-        life.demand(taken.job_id in life.plain and taken.payload == b"plain", f"{taken.job_id} is unknown")
+        life.demand(taken.job_id in life.published and taken.payload == b"plain", f"{taken.job_id} is unknown")
         return Held(taken, Outcome("v", b"null"))
     track, at = life.track_of(taken.flow.run_id), taken.flow.step_run
     options = track.plan.by_name[at.step].options
@@ -233,12 +225,9 @@ def receive(life: Life, taken: Taken) -> Held:
     return Held(taken, track.oracle.world.outcome(at, got))
 
 
-def again(life: Life, op: object, said: list[Settled], first: TickReply) -> None:
+def again(life: Life, op: Command[TickReply], said: list[Settled], first: TickReply) -> list[Held]:
     """The reply was lost and the tick is sent again: the same leases, and nothing applied twice."""
-    from omniq_flow.ops.command import Command
-
-    assert isinstance(op, Command)
-    reply: TickReply = life.call("the same tick again", op, items=0)
+    reply = life.call("the same tick again", op, items=0)
     for item, before, code in zip(said, first.codes, reply.codes, strict=True):
         want: str = "DUP" if ends(item, before) and item.job_id.startswith("f.") else before if before == "DUP" else "LOST"
         want = before if before == "BAD_LIST" else want
@@ -251,26 +240,33 @@ def again(life: Life, op: object, said: list[Settled], first: TickReply) -> None
                 same == (old.token, old.until_ms, old.attempt, old.max_attempts, old.gid, old.payload, old.plan_sha, old.fact, old.inputs),
                 f"{old.job_id} came back different",
             )
-    else:
-        for taken in reply.taken:
-            life.zombies.append(receive(life, taken))
     life.to_sweep += [rid for rid in reply.to_sweep if rid not in life.to_sweep]
     life.stats["ticks sent again"] += 1
+    # A tick that took nothing leaves no memory: sent again it may find what has become free since.
+    return [] if first.taken else [receive(life, taken) for taken in reply.taken]
 
 
 def lapse(life: Life) -> int:
     """How many leases are over at this time: their step runs may fail in the next tick."""
-    names = cast("list[bytes]", life.execute.connection.zrangebyscore(keys.queue_key(life.queue, "active"), "-inf", life.now))
-    for name in names:
-        suspect(life, name.decode())
-    return len(names)
+    over = ids_of(life, "active", until=life.now)
+    for job_id in over:
+        suspect(life, job_id)
+    return len(over)
 
 
-def suspect(life: Life, job_id: str) -> None:
-    from omniq_flow.model.names import FlowJobId
+def ids_of(life: Life, lane: str, until: float = math.inf) -> list[str]:
+    """Ids in a lane that is kept by time."""
+    found = life.execute.connection.zrangebyscore(keys.queue_key(life.queue, lane), "-inf", until)
+    return [name.decode() for name in cast("list[bytes]", found)]
 
+
+def suspect(life: Life, job_id: str, *, is_outside: bool = False) -> None:
+    """Note that a step run may fail without a word of its handler."""
     if job := FlowJobId.parse(job_id):
-        life.track_of(job.run_id).suspects.add(job.step_run)
+        track = life.track_of(job.run_id)
+        track.suspects.add(job.step_run)
+        if is_outside:
+            track.outside.add(job.step_run)
 
 
 def pass_time(life: Life) -> None:
@@ -281,18 +277,21 @@ def jump(life: Life) -> None:
     """Nothing can be done now: go to when the tick said that something is due."""
     if life.next_ms > life.now:
         life.now = life.next_ms
-    life.log.append(f"clock +{life.now}")
+    life.note(f"the clock jumps to +{life.now}")
 
 
 def settle_down(life: Life) -> None:
     """The runs are over: what is held is reported too late, what harm left behind is taken away."""
-    life.now += 120_000
+    life.chaos = 0.0
+    for held in life.zombies[:20]:
+        tick(life, life.workers[0], [held], take=0, may_repeat=False)
     for _ in range(40):
+        life.now += 120_000
         for worker in life.workers:
             tick(life, worker, list(worker.held), take=16)
-        if not any(w.held for w in life.workers) and not life.execute.connection.zcard(keys.queue_key(life.queue, "delayed")):
-            break
-        life.now += 120_000
+        if not any(ids_of(life, lane) for lane in ("active", "delayed")):
+            return
+    life.demand(False, "leases and delayed jobs without end")
 
 
 def purge(life: Life) -> None:
@@ -307,5 +306,11 @@ def purge(life: Life) -> None:
     life.demand(False, "the purge never ends")
 
 
-def step_run_ids(track: Track) -> list[StepRun]:
-    return sorted(track.oracle.everything())
+def all_facts(life: Life, track: Track) -> dict[StepRun, Fact]:
+    found: dict[StepRun, Fact] = {}
+    cursor = 0
+    while True:
+        cursor, page = life.execute(runs.run_facts_page(life.queue, track.run_id, cursor))
+        found.update(page)
+        if cursor == 0:
+            return found

@@ -55,8 +55,8 @@ def _inputs(rng: random.Random, steps: list[StepPlan]) -> tuple[tuple[InputPlan,
                     producer.name,
                     up,
                     optional=word != "each" and rng.random() < 0.3,
-                    holes=word == "gather" and rng.random() < 0.3,
-                    record=word == "gather" and rng.random() < 0.3,
+                    holes=word == "gather" and rng.random() < 0.4,
+                    record=word == "gather" and rng.random() < 0.4,
                 )
             )
             deepest = max(at, deepest, key=len)

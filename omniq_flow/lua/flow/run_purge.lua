@@ -6,8 +6,9 @@
   ARGV  now_ms keep_runs limit
   Reply OK purged more
 
-  The header says `purging` from the first piece on. Removes a run's facts, values, history, key and group, the jobs it left in the failed and completed lanes, and its plan
-  with the last run of it. more is 1 while something is left to do. Derived keys that were thrown away go here as well.
+  Removes a run's facts, values, history, key and group, the jobs it left in the failed and completed lanes, and its plan
+  with the last run of it; the header says `purging` from the first piece on. more is 1 while something is left to do.
+  Derived keys that were thrown away go here as well.
 ]]
 --- @include "clock"
 --- @include "queue"

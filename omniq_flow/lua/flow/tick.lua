@@ -11,7 +11,8 @@
   DUP (applied before), STALE (the run went on without it; acked), GONE (no such run; acked), LOST (not your lease),
   BAD_LIST (not all elements are staged). A job is id token until_ms attempt max_attempts gid seq payload plan fact inputs;
   of a plain job the last three are empty. next_ms is when something is due (0: nothing is known), runs_to_sweep are
-  runs to look after. Sent again with the same request it gives DUP for what was applied and the same leases.
+  runs to look after. Sent again with the same request it gives the same leases, and DUP for what ended a step run
+  (LOST for a retry, a release and a plain job: applied as well).
   Items are settled at most 64 a call, 64 jobs taken, 100 promoted, 100 reaped; a run makes at most `budget` (256)
   step runs beyond each item's own. With idle_ms a worker that got nothing is woken within that time when work comes.
 ]]
@@ -32,7 +33,7 @@ local ctx = settle.open(q, budget)
 local base = q.base
 local taken_key = keys.taken(base, worker)
 queue.check(q)
-types.check({taken_key, 'string', keys.live(base), 'zset', keys.idle(base), 'zset', keys.ended(base), 'zset', base .. ':lane:rr', 'string'})
+types.check({taken_key, 'string', keys.live(base), 'zset', keys.idle(base), 'zset', keys.ended(base), 'zset', base .. ':lane:rr', 'string', base .. ':lease:seq', 'string'})
 
 -- Plan: nothing is written before `settle.commit`.
 local codes = {}
@@ -146,5 +147,7 @@ if idle_ms > 0 then
     redis.call('ZREM', keys.idle(base), worker)
   end
 end
-if q.offered > 0 then wake.notify(base, now, q.offered) end
+-- Who is full leaves the rest to the next that is idle.
+local is_more = #jobs > 0 and #jobs == want and redis.call('EXISTS', base .. ':wait', base .. ':groups:ready') > 0
+if q.offered > 0 or is_more then wake.notify(base, now, math.max(q.offered, 1)) end
 return {now, codes, jobs, next_ms, to_sweep}

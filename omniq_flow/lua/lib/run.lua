@@ -53,6 +53,7 @@ function run.load(ctx, rid)
   local k = r.keys
   types.check({
     k.states, 'hash', k.outputs, 'hash', k.tallies, 'hash', k.history, 'list', k.tokens, 'hash', k.gates, 'hash', k.work, 'list',
+    k.rests, 'hash', k.parked, 'zset', k.big, 'set',
   })
   return run.add(ctx, r)
 end
@@ -279,6 +280,7 @@ function run.later(r, c, item)
   local lists = run.rests(r)
   if not lists[c] then
     lists[c] = deque.new(r.keys.work .. ':' .. c, 0)
+    types.check({lists[c].key, 'list'})
     lists.names[#lists.names + 1] = c
   end
   deque.push_back(lists[c], item)

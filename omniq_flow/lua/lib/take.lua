@@ -20,7 +20,7 @@ end
 -- Raises before anything is popped if the pointer has another type; nil if the queue is paused.
 function take.open(q)
   if redis.call('EXISTS', q.base .. ':paused') == 1 then return nil end
-  return {turn = redis.call('GET', q.base .. ':lane:rr'), leased = 0, ghosts = 0}
+  return {turn = redis.call('GET', q.base .. ':lane:rr'), leased = 0, ghosts = 0, behind = 0}
 end
 
 local function read_job(q, id)
@@ -79,7 +79,11 @@ local function from_groups(q, t)
     local g = sound_group(q, gid)
     if g and g.inflight < g.limit then
       local job = from_group(q, t, g)
-      if g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0 then queue.make_ready(q, gid, q.now) end
+      if g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0 then
+        -- Within one call, too, who was served goes behind those who were not: equal scores would be ordered by name.
+        queue.make_ready(q, gid, q.now + t.behind / 1024)
+        t.behind = t.behind + 1
+      end
       if job then return job, g end
     end
   end

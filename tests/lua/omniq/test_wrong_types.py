@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from omniq_flow.lua import assemble
+from omniq_flow.ops import ticks
 
 T0 = 1_800_000_000_000
 TOKEN = "tok"
@@ -150,6 +151,16 @@ def test_a_key_that_is_no_job_is_passed_over_by_reserve(conn: Any) -> None:
     conn.set("{q}:job:waiting", "odd")
     assert run()[:2] == [b"JOB", b"ungrouped"]
     assert conn.get("{q}:job:waiting") == b"odd"
+
+
+def test_a_beat_passes_over_a_group_that_is_damaged(conn: Any) -> None:
+    """A beat has settled by then and cannot turn back; the other jobs are taken."""
+    conn.delete("{q}:paused", "{q}:g:g:wait", "{q}:active", "{q}:delayed")
+    conn.set("{q}:g:g:wait", "odd")
+    beat = ticks.tick("q", worker="w", request="r", salt="s", take=2, now_ms=int(NOW))
+    reply = beat.parse(conn.eval(assemble.load(beat.script).source, 1, *beat.keys, *beat.args))
+    assert [job.job_id for job in reply.taken] == ["ungrouped"]
+    assert conn.get("{q}:g:g:wait") == b"odd"
 
 
 def test_a_key_that_is_no_job_is_not_trimmed(conn: Any) -> None:

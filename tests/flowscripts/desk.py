@@ -1,0 +1,130 @@
+"""A queue and one worker at it: what the tests of the scripts need to bring runs to where they want them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, cast
+
+import redis
+
+from omniq_flow.model.names import FlowJobId, StepRun
+from omniq_flow.model.plan import InputPlan, Plan, StepOptions, StepPlan
+from omniq_flow.model.runs import Fact, RunHeader
+from omniq_flow.ops import keys, runs, ticks
+from omniq_flow.ops.command import Arg, Command
+from omniq_flow.ops.ticks import OutcomeKind, Settled, Taken, TickReply
+from tests.invariants.checker import assert_holds
+from tests.oracle.executor import Executor
+
+NOW = 1_800_000_000_000
+RUN, OTHER = "0" * 25 + "A", "0" * 25 + "B"
+LEASE = 30_000
+
+
+def step(
+    name: str, *inputs: InputPlan, level: tuple[str, ...] = (), is_list: bool = False, attempts: int = 3, lease_ms: int = LEASE
+) -> StepPlan:
+    return StepPlan(name, level, inputs, is_list, StepOptions(attempts=attempts, lease_ms=lease_ms))
+
+
+def result(of: str, **marks: bool) -> InputPlan:
+    return InputPlan(f"{of}_value", "result", of, **marks)
+
+
+def each(of: str) -> InputPlan:
+    return InputPlan(f"{of}_element", "each", of)
+
+
+def gather(of: str, **marks: bool) -> InputPlan:
+    return InputPlan(f"{of}_values", "gather", of, **marks)
+
+
+class Desk:
+    """Runs operations at a time of its own; `check` looks at all invariants."""
+
+    def __init__(self, conn: redis.Redis, queue: str) -> None:
+        self.conn, self.queue, self.now = conn, queue, NOW
+        self.execute = Executor(conn)
+        self._requests = itertools.count(1)
+
+    def plan(self, *steps: StepPlan, **options: Any) -> Plan:
+        return Plan("flow", self.queue, steps, **options)
+
+    def start(self, plan: Plan, run_id: str = RUN, given: bytes = b"{}", *, with_plan: bool = True, **more: Any) -> runs.Started:
+        return self.execute(runs.run_start(plan, run_id, given, with_plan=with_plan, now_ms=self.now, **more))
+
+    def tick(self, *settled: Settled, take: int = 0, request: str = "", worker: str = "w", idle_ms: int = 0, budget: int = 0) -> TickReply:
+        op = ticks.tick(
+            self.queue,
+            worker=worker,
+            request=request or f"r{next(self._requests)}",
+            salt="salt",
+            settled=settled,
+            take=take,
+            idle_ms=idle_ms,
+            budget=budget,
+            now_ms=self.now,
+        )
+        return self.execute(op)
+
+    def take(self, most: int = 64, **more: Any) -> dict[str, Taken]:
+        """Lease what is there; by step run, or by id for plain jobs."""
+        return {t.flow.step_run.id if t.flow else t.job_id: t for t in self.tick(take=most, **more).taken}
+
+    def settle(self, taken: Taken, kind: OutcomeKind = "ok", number: int = 0, value: bytes = b"1", error: str = "") -> str:
+        return self.tick(Settled(taken.job_id, taken.token, kind, number, value, error)).codes[0]
+
+    def stage(self, taken: Taken, *elements: bytes, offset: int = 0) -> None:
+        self.execute(ticks.list_stage(self.queue, taken.job_id, taken.token, offset, elements))
+
+    def settle_list(self, taken: Taken, *elements: bytes) -> str:
+        if elements:
+            self.stage(taken, *elements)
+        return self.settle(taken, "list", len(elements))
+
+    def sweep(self, run_id: str = RUN, **more: Any) -> runs.Swept:
+        return self.execute(runs.run_sweep(self.queue, run_id, now_ms=self.now, **more))
+
+    def purge(self, **more: Any) -> runs.Purged:
+        return self.execute(runs.run_purge(self.queue, now_ms=self.now, **more))
+
+    def publish(self, job_id: str, payload: str = "plain", attempts: int = 3, gid: str = "") -> None:
+        self.omniq("enqueue", job_id, payload, attempts, LEASE, 1_000, self.now, 0, gid, 1)
+
+    def omniq(self, name: str, *args: Arg) -> Any:
+        """One of the operations of any OmniQ client; its raw reply."""
+        return self.execute(Command(f"omniq/{name}", (keys.anchor(self.queue),), args, lambda reply: reply))
+
+    # -- looking ------------------------------------------------------------------------
+
+    def key(self, *parts: str) -> str:
+        return keys.queue_key(self.queue, *parts)
+
+    def job_id(self, step_run: str, epoch: int = 1, run_id: str = RUN) -> str:
+        return str(FlowJobId(run_id, StepRun.parse(step_run), epoch))
+
+    def job(self, step_run: str, epoch: int = 1, run_id: str = RUN) -> str:
+        return keys.job(self.queue, self.job_id(step_run, epoch, run_id))
+
+    def field(self, key: str, name: str) -> str:
+        value = cast("bytes | None", self.conn.hget(key, name))
+        return "" if value is None else value.decode()
+
+    def fact(self, step_run: str, run_id: str = RUN) -> Fact:
+        return Fact.parse(self.field(keys.states(self.queue, run_id), step_run))
+
+    def output(self, step_run: str, run_id: str = RUN) -> str:
+        return self.field(keys.outputs(self.queue, run_id), step_run)
+
+    def header(self, run_id: str = RUN) -> RunHeader:
+        return self.execute(runs.run_header(self.queue, run_id))
+
+    def events(self, run_id: str = RUN) -> list[str]:
+        return [e.event for e in self.execute(runs.run_history(self.queue, run_id))]
+
+    def everything(self) -> dict[str, bytes]:
+        """Each key of the server as the server would move it: equal means that nothing was changed."""
+        return {name.decode(): cast("bytes", self.conn.dump(name)) for name in sorted(cast("list[bytes]", self.conn.keys("*")))}
+
+    def check(self) -> None:
+        assert_holds(self.conn, self.queue, self.now)

@@ -1,0 +1,145 @@
+"""Faults seeded into the text of the scripts, one rule broken each: the oracle must see every one.
+
+`python -m tests.oracle --mutants` lives flows with each until it is seen; the default run takes those that show at once.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import redis
+
+from omniq_flow.lua import assemble
+from tests.oracle.campaign import Fault, campaign
+from tests.oracle.executor import Alter
+
+MOST_FLOWS = 1_500
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """What is broken, and the piece of text that becomes another."""
+
+    what: str
+    old: str
+    new: str
+
+    def alter(self, name: str, source: str) -> str:
+        return source.replace(self.old, self.new)
+
+    def applies_to(self) -> list[str]:
+        """The scripts in which it changes something."""
+        return [name for name in assemble.names() if self.old in assemble.load(name).source]
+
+
+LEVELS = (
+    Mutant("a list's children start without counters", "ipairs(record.all or {})", "ipairs({})"),
+    Mutant("an empty list tells nobody", "complete(ctx, r, p, x, {size = 0, failed = 0, skipped = 0, stamp = stamp}, ", "local _ = ("),
+    Mutant("a skipped list counts as empty", "kind ~= 'v' and kind or nil)", "kind == 'f' and kind or nil)"),
+    Mutant("a failed list counts as empty", "kind ~= 'v' and kind or nil)", "kind == 's' and kind or nil)"),
+    Mutant("a gather over two lists is decided at the first", "if record.up and up < #record.up then", "if false then"),
+    Mutant(
+        "an element forgets the gates around it",
+        "    run.park(r, run.gate(r, record, c, z), 'in:' .. c .. z, x)\n    return 1",
+        "    local _ = z",
+    ),
+    Mutant("what is parked is not let go", "elseif g.parked > 0 then", "elseif false then"),
+    Mutant("a long release loses its rest", "if g.parked > 0 then deque.push_front", "if false then deque.push_front"),
+    Mutant("a long expansion loses its rest", "if from + left < n then", "if false then"),
+    Mutant("an expansion repeats an element", ", from, -1 do push(r", ", math.max(from - 1, 0), -1 do push(r"),
+    Mutant(
+        "a script has no bound",
+        "    advance.dispatch(ctx, r, c, x, stamp)\n  end\n  return 1",
+        "    advance.dispatch(ctx, r, c, x, stamp)\n  end\n  return 0",
+    ),
+    Mutant("the window is not looked at", "if run.open_inside(r, level[#level]) < r.window then", "if true then"),
+    Mutant("a run ends with work left", "if r.open == 0 and not run.has_work(r) then", "if r.open == 0 then"),
+    Mutant("a run ends with jobs open", "if r.open == 0 and not run.has_work(r) then", "if not run.has_work(r) then"),
+    Mutant("a failed element counts as a value", "c.failed = c.failed + (kind == 'f' and 1 or 0)", "local _"),
+    Mutant("a skipped element counts as a value", "c.skipped = c.skipped + (kind == 's' and 1 or 0)", "local _"),
+    Mutant("an own gate stays", "if k == record.depth then run.drop(g) end", ""),
+    Mutant("a complete collection stays", "    run.drop(c)\n    complete(", "    complete("),
+    Mutant("a stopped run goes on", "and not (r.failed and r.stop) then", "then"),
+    Mutant("an optional input is not optional", "return string.find(flags, 'o', 1, true) and 'n' or 's'", "return 's'"),
+    Mutant("a recorded failure fails", "if c.failed > 0 and not string.find(flags, 'r', 1, true) then", "if c.failed > 0 then"),
+    Mutant("a hole is no place", "c.skipped == c.size and not string.find(flags, 'h', 1, true)", "c.skipped == c.size"),
+    Mutant("order lets failures pass", "if kind == 'f' then return 'f' end", "if kind == 'f' and flags ~= 'a' then return 'f' end"),
+    Mutant("a recorded failure fails the run", "if kind == 'f' and run.step(ctx, r, s).rec ~= 1 then", "if kind == 'f' then"),
+    Mutant("nothing has reached it, and it runs", "and not string.find(flags, 'v', 1, true) and not has_each", "and false"),
+)
+KEYS = (
+    Mutant("parked entries stay", "if g.drop then many.call", "if false then many.call"),
+    Mutant(
+        "a gate's counter stays", "elseif g.is_stored then\n          counter.drop(base)", "elseif false then\n          counter.drop(base)"
+    ),
+    Mutant("a state changes without an event", "  run.event(r, letter .. ' ' .. id .. ' ' .. num.text(epoch))", ""),
+    Mutant("a state changes without its tally", "  tally(r, step .. ':' .. letter, 1)\n", ""),
+    Mutant("a run with work is not due", "r.is_due = run.is_going(r) and (", "r.is_due = false and ("),
+    Mutant("a started run is in no index", "if r.is_new or r.is_due or r.was_due then", "if r.is_due or r.was_due then"),
+    Mutant(
+        "a slot is not given back",
+        "g.inflight, g.is_dirty, g.may_serve = math.max(g.inflight - 1, 0), true, true",
+        "g.is_dirty, g.may_serve = true, true",
+    ),
+    Mutant("a group with work is not ready", "if g.may_serve and g.inflight < g.limit and", "if false and"),
+    Mutant("a large value is not kept", "for key, value in pairs(ctx.values) do redis.call('SET', key, value) end", ""),
+    Mutant("a purge leaves failed jobs", "if epoch then drop_job('failed'", "if false then drop_job('failed'"),
+    Mutant("a purge leaves values", "many.unlink(values)", "local _ = values"),
+    Mutant("a purge leaves the key of a run", "redis.call('UNLINK', keys.run_key(base, have[1], have[2]))", "local _ = have"),
+)
+WORKERS = (
+    Mutant(
+        "what was applied is not remembered",
+        "== string.sub(item.token, 1, TOKEN_CHARS) then return nil, 'DUP' end",
+        "== '' then return nil, 'DUP' end",
+    ),
+    Mutant("any token ends a lease", "if item.token ~= '' and job.token == item.token and", "if job.token and"),
+    Mutant("a settled job may settle again", "if not fact or string.sub(fact, 1, 1) ~= 'Q' or string.match(fact, '^Q(%d+)') ~= f.epoch then", "if false then"),
+    Mutant("a lost job keeps its epoch", "  run.put(r, 'epoch', r.epoch + 1)\n", ""),
+    Mutant("lost jobs are not seen", "if state == 'lost' then", "if false then"),
+    Mutant("jobs failed outside are not seen", "elseif state == 'failed' then", "elseif false then"),
+    Mutant("slots are not counted again", "if cursor == '0' then recount_slots() end", ""),
+    Mutant(
+        "a run whose lists rest is not swept",
+        "if not run.is_over(r) and not r.is_due then",
+        "if not run.is_over(r) and not run.has_work(r) then",
+    ),
+    Mutant("a tick sent again takes again", "string.sub(last, 1, #request + 1) == request .. '\\n'", "false"),
+    Mutant("a gather is handed over backwards", "'-' .. (i - 1) end", "'-' .. (n - i) end"),
+    Mutant("each gives the first element", "string.match(string.sub(x, #y + 2), '^%d+')", "'0'"),
+    Mutant("a released attempt counts", "num.text(math.max(job.attempt - 1, 0))", "num.text(job.attempt)"),
+    Mutant("a list counts before it is staged", "redis.call('HLEN', key) == item.number", "true"),
+    Mutant("a lapsed lease loses no attempt", "if job.attempt >= job.max then return false end", ""),
+    Mutant(
+        "a heartbeat adds to the deadline",
+        "local deadline = q.now + num.positive(have[2], 60000)",
+        "local deadline = q.now + 1 + num.positive(have[2], 60000)",
+    ),
+    Mutant("a useless job is handed out", "return fact and run.is_going(r) and string.match(fact, '^Q(%d+)') == f.epoch", "return fact"),
+)
+MUTANTS = LEVELS + KEYS + WORKERS
+
+
+def first_fault(conn: redis.Redis, alter: Alter, seed: int, most: int = MOST_FLOWS) -> tuple[int, Fault | None]:
+    """How many flows it takes until something is seen, and what."""
+    flows = 0
+    for outcome in campaign(conn, seed, most, alter=alter):
+        if isinstance(outcome, Fault):
+            return flows + 1, outcome
+        flows += outcome["flows"]
+    return flows, None
+
+
+def show_all(conn: redis.Redis, seed: int) -> int:
+    """Print what becomes of each mutant; the number of those that live."""
+    unseen = 0
+    for mutant in MUTANTS:
+        began = time.monotonic()
+        flows, fault = first_fault(conn, mutant.alter, seed)
+        word = "seen  " if fault else "UNSEEN"
+        unseen += fault is None
+        took = f"after {flows} flows, {time.monotonic() - began:.1f} s"
+        print(f"{word}  {mutant.what}, {took}{': ' + fault.message.splitlines()[0][:110] if fault else ''}", flush=True)
+    print(f"{len(MUTANTS)} mutants, {unseen} unseen")
+    return unseen
