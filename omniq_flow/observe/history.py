@@ -1,4 +1,4 @@
-"""A run's history, folded: when steps began and ended, how often they were tried again, what failed.
+"""A run's history, folded: when steps began and ended, what failed.
 
 Events come in the order of their revision and are folded once each, so a watcher reads only what is new.
 The history is capped; of a large run the oldest events are gone, and what they said is then unknown.
@@ -26,7 +26,6 @@ class HistoryFold:
     """Ids of step runs whose newest event is a failure, in the order of failing."""
     _started: dict[str, int] = field(default_factory=dict)
     _ended: dict[str, int] = field(default_factory=dict)
-    _retries: dict[str, int] = field(default_factory=dict)
     _knows_starts: bool = True
 
     def add(self, entries: Iterable[HistoryEntry]) -> None:
@@ -40,9 +39,6 @@ class HistoryFold:
             kind, _, rest = entry.event.partition(" ")
             if kind in _LETTERS:
                 self._settle(StepState(kind), rest.split(" ")[0], entry.at_ms)
-            elif kind == "retry":
-                step = _step(rest.split(" ")[0])
-                self._retries[step] = self._retries.get(step, 0) + 1
 
     def misses(self, entries: list[HistoryEntry]) -> bool:
         """Whether events between what is folded and these were not read."""
@@ -50,8 +46,8 @@ class HistoryFold:
 
     def timings(self) -> dict[str, Timing]:
         """By step."""
-        names = {*self._started, *self._ended, *self._retries}
-        return {name: Timing(self._started.get(name, 0), self._ended.get(name, 0), self._retries.get(name, 0)) for name in names}
+        names = {*self._started, *self._ended}
+        return {name: Timing(self._started.get(name, 0), self._ended.get(name, 0)) for name in names}
 
     def _settle(self, state: StepState, step_run: str, at_ms: int) -> None:
         step = _step(step_run)

@@ -7,7 +7,7 @@ of a map that never got elements) are derived here and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import Plan, StepPlan
@@ -135,7 +135,7 @@ def tally_steps(plan: Plan, counts: dict[str, int], timings: dict[str, Timing], 
             words[step.name],
             total,
             **{letter.word: number for letter, number in numbers.items()},
-            timing=timings.get(step.name, Timing()),
+            timing=replace(timings.get(step.name, Timing()), retries=counts.get(f"{step.name}:r", 0)),
         )
     return tuple(tallies[step.name] for step in plan.steps)
 

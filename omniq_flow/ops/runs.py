@@ -80,6 +80,12 @@ def run_start(
                 where=f"flow {plan.flow}",
                 hint="use another key, or start it with the input it had",
             )
+        if code == "LEFTOVER":
+            raise Conflict(
+                f"run id {run_id} was used before, and parts of that run are left",
+                where=found,
+                hint=f"use another id; or remove {keys.states(plan.queue, run_id)}, its siblings and the jobs f.{run_id}.*",
+            )
         return Started(found, code == "STARTED")
 
     return Command("flow/run_start", (keys.anchor(plan.queue),), args, parse)
@@ -188,7 +194,7 @@ def elements(queue: str, run_id: str, step_run_id: str, epoch: int, indices: ran
 
 
 def run_tallies(queue: str, run_id: str) -> Query[dict[str, int]]:
-    """Read the tallies of a run: `<step>:<letter>`, `<step>:t` total known, `<list step>:i` open inside."""
+    """Read the tallies of a run: `<step>:<letter>`, `<step>:t` total known, `<step>:r` retries, `<list step>:i` open inside."""
 
     def parse(reply: Any) -> dict[str, int]:
         fields = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)

@@ -78,7 +78,7 @@ def test_at_most_a_thousand_at_once(staged: Desk) -> None:
     staged.stage(a, *(b"1" for _ in range(1_000)))
     with pytest.raises(ValueError, match="1000"):
         staged.stage(a, *(b"1" for _ in range(1_001)))
-    raw = (a.job_id, a.token, 0, *(b"1" for _ in range(1_001)))
+    raw: tuple[str | bytes | int, ...] = (a.job_id, a.token, 0, *(b"1" for _ in range(1_001)))
     with pytest.raises(redis.exceptions.ResponseError, match="BAD_ARGS"):
         staged.execute(Command("flow/list_stage", (keys.anchor(staged.queue),), raw, list))
 

@@ -74,7 +74,7 @@ def tallies(s: Snapshot, run: RunKeys) -> Iterator[str]:
             want.update(f"{around}:i" for around in run.plan.by_name[at.step].level)
         if fact.state is StepState.SUCCEEDED and fact.length and not run.is_stopped and not _is_to_come(run, at):
             want.update({f"{m.name}:t": fact.length for m in run.plan.steps if m.level and m.level[-1] == at.step})
-    have = dict(run.tallies)
+    have = {k: v for k, v in run.tallies.items() if not k.endswith(":r")}
     if run.is_stopped:
         have = {k: v for k, v in have.items() if not k.endswith(":t")}
     for name in sorted(set(want) | set(have)):
@@ -151,6 +151,8 @@ def _fold(run: RunKeys, events: list[str], is_whole: bool) -> Iterator[str]:
             counts, seen = Counter({k: int(v) for k, v in (pair.split("=") for pair in rest if pair)}), True
         elif word == "run":
             verdict = rest[0]
+        elif word == "retry":
+            counts[f"{rest[0].partition('-')[0]}:r"] += 1
         elif word in "QDFSUX":
             yield from _one_event(word, rest, letters, dispatched)
             step = rest[0].partition("-")[0]

@@ -81,7 +81,9 @@ class Snapshot:
         """Read every key that carries the queue's tag. `now_ms` is the clock of the test; 0 means that times are not compared with it."""
         names = sorted(cast("list[bytes]", conn.keys(_escape(keys.base(queue)) + ":*")))
         types = _pipeline(conn, [("TYPE", n) for n in names])
-        kinds = [t.decode() for t in types]
+        # A key that expired since is no longer there.
+        there = [(name, kind.decode()) for name, kind in zip(names, types, strict=True) if kind != b"none"]
+        names, kinds = [name for name, _ in there], [kind for _, kind in there]
         reads = [(READ[kind][0], name, *READ[kind][1:]) for kind, name in zip(kinds, names, strict=True)]
         values = _pipeline(conn, reads)
         ttls = _pipeline(conn, [("PTTL", n) for n in names])

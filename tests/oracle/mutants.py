@@ -95,7 +95,11 @@ WORKERS = (
         "== '' then return nil, 'DUP' end",
     ),
     Mutant("any token ends a lease", "if item.token ~= '' and job.token == item.token and", "if job.token and"),
-    Mutant("a settled job may settle again", "if not fact or string.sub(fact, 1, 1) ~= 'Q' or string.match(fact, '^Q(%d+)') ~= f.epoch then", "if false then"),
+    Mutant(
+        "a settled job may settle again",
+        "if not fact or string.sub(fact, 1, 1) ~= 'Q' or string.match(fact, '^Q(%d+)') ~= f.epoch then",
+        "if false then",
+    ),
     Mutant("a lost job keeps its epoch", "  run.put(r, 'epoch', r.epoch + 1)\n", ""),
     Mutant("lost jobs are not seen", "if state == 'lost' then", "if false then"),
     Mutant("jobs failed outside are not seen", "elseif state == 'failed' then", "elseif false then"),

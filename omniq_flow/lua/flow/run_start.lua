@@ -4,10 +4,11 @@
 
   KEYS  anchor
   ARGV  now_ms run_id plan flow key digest input gid limit options budget n_plan plan_fields...
-  Reply STARTED run_id | EXISTS run_id | CONFLICT run_id | NO_PLAN
+  Reply STARTED run_id | EXISTS run_id | CONFLICT run_id | LEFTOVER key | NO_PLAN
 
   options is JSON: stop, window, retention_ms, check_ms. plan_fields are the pairs of the plan's hash; without them
-  (n_plan 0) the plan must be there. The digest of the input decides between EXISTS and CONFLICT. Refused before any
+  (n_plan 0) the plan must be there. The digest of the input decides between EXISTS and CONFLICT. LEFTOVER names
+  a key of an earlier run of this id whose header is gone: an id is never used twice. Refused before any
   write when the server is out of memory. A run makes at most `budget` (256) step runs here; the rest follows by ticks.
 ]]
 --- @include "clock"
@@ -36,6 +37,20 @@ if redis.call('EXISTS', names.header) == 1 then return compare(rid) end
 local has_plan = redis.call('EXISTS', plan_key) == 1
 if n_plan == 0 and not has_plan then return {'NO_PLAN'} end
 
+local roots
+if has_plan then
+  roots = cjson.decode(redis.call('HGET', plan_key, '_roots'))
+else
+  for i = 1, n_plan, 2 do
+    if ARGV[12 + i] == '_roots' then roots = cjson.decode(ARGV[13 + i]) end
+  end
+end
+local remains = {names.states, names.outputs, names.tallies, names.history, names.tokens, names.big}
+for _, name in ipairs(roots) do remains[#remains + 1] = keys.job(base, 'f.' .. rid .. '.' .. name .. '.1') end
+for _, name in ipairs(remains) do
+  if redis.call('EXISTS', name) == 1 then return {'LEFTOVER', name} end
+end
+
 if not has_plan then
   local fields = {}
   for i = 1, n_plan do fields[i] = ARGV[12 + i] end
@@ -61,7 +76,7 @@ if #input > 65536 then
 else
   r.out[':input'] = '=' .. input
 end
-advance.begin(ctx, r, cjson.decode(redis.call('HGET', plan_key, '_roots')))
+advance.begin(ctx, r, roots)
 settle.conclude(ctx, budget)
 redis.call('HINCRBY', plan_key, '_runs', 1)
 if key ~= '' then redis.call('SET', key_name, rid) end

@@ -106,7 +106,7 @@ local function take_again(text)
 end
 
 local function take_new()
-  local t, useless = take.open(q), 0
+  local t, useless = take.open(q, 1), 0
   while t and #jobs < want and useless < TRIES do
     local job = take.next(q, t)
     if not job then break end

@@ -159,6 +159,12 @@ function run.inside(r, record, delta)
   for _, list in ipairs(record.l) do tally(r, list .. ':i', delta) end
 end
 
+-- An attempt of a step run failed and another follows.
+function run.again(r, f, attempt)
+  tally(r, f.step .. ':r', 1)
+  run.event(r, 'retry ' .. f.id .. ' ' .. f.epoch .. ' ' .. num.text(attempt))
+end
+
 function run.known(r, step, delta)
   tally(r, step .. ':t', delta)
 end

@@ -117,7 +117,7 @@ local function try_again(ctx, job, f, r, due, text)
   leave(ctx, job)
   queue.note_error(ctx.q, job.id, text)
   queue.delay(ctx.q, job.id, due)
-  if r then run.event(r, 'retry ' .. f.id .. ' ' .. f.epoch .. ' ' .. num.text(job.attempt)) end
+  if r then run.again(r, f, job.attempt) end
   return true
 end
 

@@ -18,9 +18,9 @@ function take.check(q)
 end
 
 -- Raises before anything is popped if the pointer has another type; nil if the queue is paused.
-function take.open(q)
+function take.open(q, behind)
   if redis.call('EXISTS', q.base .. ':paused') == 1 then return nil end
-  return {turn = redis.call('GET', q.base .. ':lane:rr'), leased = 0, ghosts = 0, behind = 0}
+  return {turn = redis.call('GET', q.base .. ':lane:rr'), leased = 0, ghosts = 0, behind = behind or 0}
 end
 
 local function read_job(q, id)
@@ -80,7 +80,8 @@ local function from_groups(q, t)
     if g and g.inflight < g.limit then
       local job = from_group(q, t, g)
       if g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0 then
-        -- Within one call, too, who was served goes behind those who were not: equal scores would be ordered by name.
+        -- Who was served goes behind those who were not, within one ms too: equal scores are ordered by name. OmniQ's own
+        -- operation (behind = 0) writes whole numbers.
         queue.make_ready(q, gid, q.now + t.behind / 1024)
         t.behind = t.behind + 1
       end
