@@ -25,8 +25,9 @@ from typing import Any, TypeVar
 
 from omniq_flow.client.connect import ServerInfo, Target
 from omniq_flow.client.exchange import Exchange
-from omniq_flow.client.link import CLOSED_BY_SERVER, AsyncLink, Heard, Link, pack
+from omniq_flow.client.link import AsyncLink, Heard, Link, pack
 from omniq_flow.client.patience import Attempts, Journal
+from omniq_flow.client.reach import CLOSED_BY_SERVER
 from omniq_flow.client.retry import RetryPolicy
 from omniq_flow.client.trouble import Refusal, Unreachable, refusal_of
 from omniq_flow.errors import ServerUnavailable
@@ -245,13 +246,13 @@ class AsyncClient(_Base):
         if (connecting := self._connecting) is not None:
             connecting.cancel()
             await asyncio.wait([connecting])
-        for link in (self._link, *self._idle, *self._popping):
-            if link is not None:
-                link.close()
+        links = [link for link in (self._link, *self._idle, *self._popping) if link is not None]
+        for link in links:
+            link.close()
         self._link = None
         self._idle.clear()
-        # Let the transports close their sockets before the loop may end.
-        await asyncio.sleep(0)
+        for link in links:
+            await link.ended()
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -1,4 +1,4 @@
-"""Addresses of servers, and what is said to one before it is trusted.
+"""Addresses of servers, and what a server says of itself before it is trusted.
 
 A `Target` is a parsed address. The password lives in it and in the handshake only: whatever is shown is
 `where`, and every text that comes back from a server goes through `scrub`, since an old server repeats the
@@ -10,9 +10,7 @@ mode. Nothing is guessed from the text of an error or of a name (H25, C111).
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import ssl
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -36,15 +34,6 @@ class Tls:
     keyfile: str = ""
     is_verified: bool = True
     checks_host: bool = True
-
-    def context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.ca_certs or None)
-        context.check_hostname = self.checks_host and self.is_verified
-        if not self.is_verified:
-            context.verify_mode = ssl.CERT_NONE
-        if self.certfile:
-            context.load_cert_chain(self.certfile, self.keyfile or None)
-        return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +78,6 @@ class Target:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'rediss' if self.tls else 'redis'}://{login}{host}:{self.port}" + (f"/{self.db}" if self.db else "")
 
-    @property
-    def is_literal(self) -> bool:
-        """Whether no name has to be looked up."""
-        try:
-            return bool(self.path) or bool(ipaddress.ip_address(self.host))
-        except ValueError:
-            return False
-
     def scrub(self, text: str) -> str:
         """A text from elsewhere without our password."""
         return text.replace(self.password, "***") if self.password else text
@@ -119,23 +100,11 @@ class ServerInfo:
         return f"{self.product} {'.'.join(map(str, self.version))}"
 
 
-def greeting(target: Target) -> list[tuple[str, ...]]:
-    """The commands that open a connection, sent in one go; the first reply is `HELLO`'s."""
-    login = ("AUTH", target.username or "default", target.password) if target.username or target.password else ()
-    commands: list[tuple[str, ...]] = [("HELLO", "2", *login), ("CLIENT", "SETINFO", "LIB-NAME", "omniq-flow")]
-    # A user limited to the scripts may not call SELECT, so it is left out where it changes nothing.
-    return [*commands, ("SELECT", str(target.db))] if target.db else commands
-
-
-def welcome(replies: list[Any], target: Target) -> ServerInfo:
-    """Read the replies to `greeting`; `Unreachable` if this server cannot serve us.
-
-    A refused SETINFO is no failure: it is a courtesy to whoever reads CLIENT LIST, and Redis 7.0 lacks it.
-    """
-    for reply in (replies[0], *replies[2:]):
-        if isinstance(reply, Refusal):
-            raise _turned_away(reply, target)
-    info = _info(replies[0])
+def welcome(reply: Any, target: Target) -> ServerInfo:
+    """Read the reply to `HELLO`; `Unreachable` if this server cannot serve us."""
+    if isinstance(reply, Refusal):
+        raise turned_away(reply, target)
+    info = _info(reply)
     if info.mode == "sentinel":
         raise Unreachable("this is a Sentinel, it keeps no data", "give the address of the primary that it watches")
     if info.mode == "cluster":
@@ -151,7 +120,8 @@ def masked(url: str) -> str:
     return re.sub(r"(?i)(passw\w*=)[^&]*", r"\1***", hidden)
 
 
-def _turned_away(reply: Refusal, target: Target) -> Unreachable:
+def turned_away(reply: Refusal, target: Target) -> Unreachable:
+    """What a refusal during login or hello means."""
     text = target.scrub(reply.text)
     if reply.code == "ERR" and "DB index" in text:
         return Unreachable(f"database {target.db} does not exist there", "use a smaller number, or none")

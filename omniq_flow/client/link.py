@@ -1,35 +1,35 @@
-"""One connection to a server, blocking or asyncio: bytes out, replies in, in order.
+"""One connection of redis-py, blocking or asyncio: bytes out, replies in, in order.
 
 A link is made, used and thrown away; it never reconnects and never sends anything twice. `talk` does not
 raise for trouble on the way but tells how far it came (`Heard`): which replies arrived, and whether anything
-left at all. That is what a decision about sending again needs, and what redis-py does not tell, so its
-connections are not used here (H02).
+left at all. That is what a decision about sending again needs (H02).
 
-The asyncio link is shared by all tasks: each writes at once and the replies are dealt out in order. A task
-that is cancelled leaves its place in the queue, so the link stays good for the others.
+The asyncio link is shared by all tasks: one task writes what they hand over, another deals the replies out
+in order. A task that is cancelled leaves its place in the queue, so the link stays good for the others.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
-import hiredis
+from redis.connection import HiredisRespSerializer
+from redis.exceptions import RedisError
 
-from omniq_flow.client.connect import ServerInfo, Target, greeting, welcome
-from omniq_flow.client.dial import KEEPALIVE, NO_REDIS, AsUnreachable, left_ms, socket_to, transport_to, words
-from omniq_flow.client.trouble import Refusal, Unreachable
-from omniq_flow.model.clock import monotonic_ms
+from omniq_flow.client.connect import ServerInfo, Target, welcome
+from omniq_flow.client.reach import CLOSED_BY_SERVER, GREETING, AsUnreachable, awaited_connection, blocking_connection, within, words
+from omniq_flow.client.trouble import Refusal
 from omniq_flow.ops.command import Arg
 
-_MISSING = object()
-_CHUNK = 65_536
-CLOSED_BY_SERVER = "the server closed the connection"
+_PACKER: Any = HiredisRespSerializer()
+_AT_ONCE = 65_536
+"""As much as asyncio's transports take without making the writer wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,64 +43,65 @@ class Heard:
 
 def pack(commands: Sequence[tuple[Arg, ...]]) -> bytes:
     """The bytes of some commands. A lone surrogate becomes its escape, as JSON would write it (H20)."""
-    return b"".join(map(_pack_one, commands))
+    return b"".join(part for command in commands for part in _pack_one(command))
 
 
-def _pack_one(command: tuple[Arg, ...]) -> bytes:
-    parts: Any = command  # hiredis says that it takes tuples of one
+def _pack_one(command: tuple[Arg, ...]) -> Any:
     try:
-        packed: bytes = hiredis.pack_command(parts)
+        return _PACKER.pack(*command)
     except UnicodeEncodeError:
-        parts = tuple(a.encode("utf-8", "backslashreplace") if isinstance(a, str) else a for a in command)
-        packed = hiredis.pack_command(parts)
-    return packed
-
-
-def _new_reader() -> hiredis.Reader:
-    return hiredis.Reader(replyError=Refusal.read, notEnoughData=_MISSING)
+        return _PACKER.pack(*(a.encode("utf-8", "backslashreplace") if isinstance(a, str) else a for a in command))
 
 
 class Link:
     """A blocking connection, for one thread at a time."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._reader = _new_reader()
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
         self.info: ServerInfo | None = None
         self.era = 0
 
     @classmethod
     def open(cls, target: Target, timeout_ms: int) -> Link:
         """Connect and say hello within `timeout_ms`; `Unreachable` tells why not."""
-        until_ms = monotonic_ms() + timeout_ms
         with AsUnreachable(target):
-            link = cls(socket_to(target, until_ms))
-            try:
-                heard = link.talk(pack(greeting(target)), len(greeting(target)), left_ms(until_ms))
-                link.info = welcome(_replies_of(heard), target)
-            except BaseException:
-                link.close()
-                raise
+            return cls._open(target, timeout_ms) if target.path else within(timeout_ms / 1000, partial(cls._open, target, timeout_ms))
+
+    @classmethod
+    def _open(cls, target: Target, timeout_ms: int) -> Link:
+        link = cls(blocking_connection(target, timeout_ms / 1000))
+        try:
+            link._connection.connect()
+            link._connection.send_packed_command((pack(GREETING),), check_health=False)
+            link.info = welcome(link._connection.read_response(disable_decoding=True), target)
+            with contextlib.suppress(Refusal):
+                link._connection.read_response()
+        except BaseException:
+            link.close()
+            raise
         return link
 
     def is_good(self) -> bool:
-        """Whether an idle link may be used."""
-        return _is_quiet(self._sock.fileno())
+        """Whether an idle link may be used: what nobody asked for is an end, or puts it out of step."""
+        try:
+            return not self._connection.can_read(0)
+        except (RedisError, OSError):
+            return False
 
     def talk(self, data: bytes, count: int, timeout_ms: int) -> Heard:
         """Send and read `count` replies; after trouble the link is closed."""
         replies: list[Any] = []
+        connection = self._connection
         try:
-            self._sock.settimeout(max(timeout_ms, 1) / 1000)
-            self._sock.sendall(data)
+            # redis-py before 8 has no public way to change the limit of an open connection.
+            connection._sock.settimeout(max(timeout_ms, 1) / 1000)
+            connection.send_packed_command((data,), check_health=False)
             while len(replies) < count:
-                if (reply := self._reader.gets()) is not _MISSING:
-                    replies.append(reply)
-                elif chunk := self._sock.recv(_CHUNK):
-                    self._reader.feed(chunk)
-                else:
-                    raise ConnectionError(CLOSED_BY_SERVER)
-        except (OSError, hiredis.ProtocolError) as error:
+                try:
+                    replies.append(connection.read_response(disable_decoding=True, disconnect_on_error=False))
+                except Refusal as refusal:
+                    replies.append(refusal)
+        except (RedisError, OSError) as error:
             self.close()
             return Heard(replies, words(error, timeout_ms))
         except BaseException:
@@ -109,65 +110,73 @@ class Link:
         return Heard(replies)
 
     def close(self) -> None:
-        self._sock.close()
+        self._connection.disconnect()
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
     """A place in the queue of those who wait for replies."""
 
+    data: bytes
     count: int
     done: asyncio.Future[Heard]
     replies: list[Any] = field(default_factory=list)
 
-    def finish(self, lost: str = "") -> None:
+    def finish(self, lost: str = "", *, was_sent: bool = True) -> None:
         if not self.done.done():
-            self.done.set_result(Heard(self.replies, lost))
+            self.done.set_result(Heard(self.replies, lost, was_sent))
 
 
-class AsyncLink(asyncio.Protocol):
+class AsyncLink:
     """An asyncio connection, shared by any number of tasks of one loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: Any) -> None:
         self.on_lost: Callable[[str], None] | None = None
-        self._reader = _new_reader()
+        self.info: ServerInfo | None = None
+        self._connection = connection
+        self._transport: asyncio.Transport = connection._writer.transport
+        self._fileno: int = self._transport.get_extra_info("socket").fileno()
+        self._unsent: deque[_Waiter] = deque()
         self._queue: deque[_Waiter] = deque()
-        self._transport: asyncio.Transport | None = None
-        self._fileno = -1
         self._lost = ""
         self._is_retired = False
-        self.info: ServerInfo | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._reading = asyncio.create_task(self._read())
 
     @classmethod
     async def open(cls, target: Target, timeout_ms: int) -> AsyncLink:
         """Connect and say hello within `timeout_ms`; `Unreachable` tells why not. `on_lost`, if set, hears of a later end."""
-        until_ms = monotonic_ms() + timeout_ms
         with AsUnreachable(target):
-            link = await transport_to(cls, target, until_ms)
+            connection = awaited_connection(target, timeout_ms / 1000)
             try:
-                heard = await link.talk(pack(greeting(target)), len(greeting(target)), left_ms(until_ms))
-                link.info = welcome(_replies_of(heard), target)
+                async with asyncio.timeout(timeout_ms / 1000):
+                    await connection.connect()
+                    await connection.send_packed_command((pack(GREETING),), check_health=False)
+                    info = welcome(await connection.read_response(disable_decoding=True), target)
+                    with contextlib.suppress(Refusal):
+                        await connection.read_response()
             except BaseException:
-                link.close()
+                await connection.disconnect(nowait=True)
                 raise
+            link = cls(connection)
+            link.info = info
         return link
 
     def is_good(self) -> bool:
         """Whether a new call may use this link. A busy loop may not have seen the end yet, so the socket is asked."""
         if not self._lost and not self._queue and not _is_quiet(self._fileno):
             self._break(CLOSED_BY_SERVER)
-        return not self._lost and not self._is_retired
+        return not self._lost and not self._is_retired and not self._transport.is_closing()
 
     async def talk(self, data: bytes, count: int, timeout_ms: int) -> Heard:
         """Send and wait for `count` replies; after a time-out the link is over for everybody."""
-        if self._lost or self._transport is None:
-            return Heard([], self._lost or "the connection is closed", was_sent=False)
+        if self._lost:
+            return Heard([], self._lost, was_sent=False)
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(count, loop.create_future())
-        self._queue.append(waiter)
-        self._transport.write(data)
+        waiter = _Waiter(data, count, loop.create_future())
         alarm = loop.call_later(timeout_ms / 1000, self._expire, waiter, timeout_ms)
         try:
+            await self._send(waiter)
             return await waiter.done
         finally:
             alarm.cancel()
@@ -175,31 +184,61 @@ class AsyncLink(asyncio.Protocol):
     def retire(self) -> None:
         """Take no new calls; close when the running ones are answered."""
         self._is_retired = True
-        if not self._queue:
+        if not self._queue and not self._unsent:
             self.close()
 
     def close(self, reason: str = "the client was closed") -> None:
-        self._end(reason)
-        if self._transport is not None:
-            self._transport.abort()
+        self._lost = self._lost or reason
+        while self._queue:
+            self._queue.popleft().finish(self._lost)
+        while self._unsent:
+            self._unsent.popleft().finish(self._lost, was_sent=False)
+        # Reader and writer see the end of the transport, and end.
+        self._transport.abort()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        sock = transport.get_extra_info("socket")
-        self._fileno = sock.fileno()
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(*KEEPALIVE)
+    async def ended(self) -> None:
+        """Wait until a closed link has let go of everything."""
+        await asyncio.wait([self._reading])
 
-    def data_received(self, data: bytes) -> None:
+    async def _send(self, waiter: _Waiter) -> None:
+        """Hand over what a waiter wants sent; does not wait, so that a cancelled caller leaves nothing half written."""
+        if self._writing is not None or self._queue or len(waiter.data) > _AT_ONCE or self._transport.get_write_buffer_size():
+            self._unsent.append(waiter)
+            if self._writing is None:
+                self._writing = asyncio.create_task(self._write())
+            return
+        self._queue.append(waiter)
         try:
-            self._reader.feed(data)
-            while (reply := self._reader.gets()) is not _MISSING:
-                self._deal(reply)
-        except hiredis.ProtocolError as error:
+            await self._connection.send_packed_command((waiter.data,), check_health=False)
+        except (RedisError, OSError) as error:
             self._break(words(error, 0))
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._break(words(error or ConnectionError(CLOSED_BY_SERVER), 0))
+    async def _write(self) -> None:
+        try:
+            while self._unsent:
+                batch = list(self._unsent)
+                self._unsent.clear()
+                self._queue.extend(batch)
+                await self._connection.send_packed_command([waiter.data for waiter in batch], check_health=False)
+        except (RedisError, OSError) as error:
+            self._break(words(error, 0))
+        finally:
+            self._writing = None
+
+    async def _read(self) -> None:
+        connection = self._connection
+        try:
+            while not self._lost:
+                try:
+                    reply = await connection.read_response(disable_decoding=True, disconnect_on_error=False)
+                except Refusal as refusal:
+                    reply = refusal
+                self._deal(reply)
+        except (RedisError, OSError) as error:
+            self._break(words(error, 0))
+        finally:
+            self.close()
+            await connection.disconnect(nowait=True)
 
     def _deal(self, reply: Any) -> None:
         if not self._queue:
@@ -209,7 +248,7 @@ class AsyncLink(asyncio.Protocol):
         waiter.replies.append(reply)
         if len(waiter.replies) == waiter.count:
             self._queue.popleft().finish()
-            if self._is_retired and not self._queue:
+            if self._is_retired and not self._queue and not self._unsent:
                 self.close()
 
     def _expire(self, waiter: _Waiter, timeout_ms: int) -> None:
@@ -223,11 +262,6 @@ class AsyncLink(asyncio.Protocol):
         if is_news and self.on_lost is not None:
             self.on_lost(reason)
 
-    def _end(self, reason: str) -> None:
-        self._lost = self._lost or reason
-        while self._queue:
-            self._queue.popleft().finish(self._lost)
-
 
 def _is_quiet(fileno: int) -> bool:
     """Whether nothing has come over an idle connection: what nobody asked for is an end, or puts it out of step."""
@@ -237,10 +271,3 @@ def _is_quiet(fileno: int) -> bool:
         return not poll.poll(0)
     except (OSError, ValueError):
         return False
-
-
-def _replies_of(heard: Heard) -> list[Any]:
-    """All replies to the greeting; of a refused and closed connection the refusal is worth more than the end."""
-    if heard.lost and not (heard.replies and isinstance(heard.replies[0], Refusal)):
-        raise Unreachable(heard.lost, "check host and port; a port for TLS wants rediss://", is_passing=heard.lost != NO_REDIS)
-    return heard.replies

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from omniq_flow.client.connect import ServerInfo, Target, Tls, greeting, masked, welcome
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError, InvalidResponse, TimeoutError as RedisTimeoutError
+
+from omniq_flow.client.connect import ServerInfo, Target, Tls, masked, turned_away, welcome
+from omniq_flow.client.reach import awaited_connection, blocking_connection, words
 from omniq_flow.client.trouble import Refusal, Unreachable
 from omniq_flow.errors import UsageError
 
@@ -84,12 +88,39 @@ def test_what_a_server_says_is_scrubbed() -> None:
     assert Target.parse("redis://h").scrub("text") == "text"
 
 
-def test_the_greeting_asks_for_no_more_than_it_needs() -> None:
-    assert greeting(Target.parse("redis://h"))[0] == ("HELLO", "2")
-    assert greeting(Target.parse("redis://:pw@h"))[0] == ("HELLO", "2", "AUTH", "default", "pw")
-    assert greeting(Target.parse("redis://ann:pw@h"))[0] == ("HELLO", "2", "AUTH", "ann", "pw")
-    assert greeting(Target.parse("redis://h/3"))[-1] == ("SELECT", "3")
-    assert "SELECT" not in {command[0] for command in greeting(Target.parse("redis://h/0"))}
+def test_redis_py_logs_in_and_never_tries_again() -> None:
+    def made(url: str) -> list[Any]:
+        return [make(Target.parse(url), 2.0) for make in (blocking_connection, awaited_connection)]
+
+    for connection in made("redis://h"):
+        assert (connection.username, connection.password, connection.db) == (None, None, 0)
+        assert connection.retry.get_retries() == 0
+        assert connection.health_check_interval == 0
+        assert connection.protocol == 2
+        assert connection.socket_connect_timeout == 2.0
+    for connection in made("redis://:pw@h/3"):
+        assert (connection.username, connection.password, connection.db) == ("default", "pw", 3)
+    for connection in made("unix://ann:pw@/run/redis.sock"):
+        assert (connection.username, connection.password, connection.path) == ("ann", "pw", "/run/redis.sock")
+
+
+@pytest.mark.parametrize(
+    ("error", "words_for_it"),
+    [
+        (RedisTimeoutError("x"), "no reply within 5 s"),
+        (RedisConnectionError("Connection closed by server."), "the server closed the connection"),
+        (InvalidResponse("x"), "something answers there, but not as Redis or Valkey does"),
+        (ConnectionResetError("Connection lost"), "the server closed the connection"),
+    ],
+)
+def test_trouble_keeps_its_words_below_those_of_redis_py(error: Exception, words_for_it: str) -> None:
+    assert words(error, 5_000) == words_for_it
+
+
+def test_trouble_below_redis_py_is_told_in_the_words_of_the_system() -> None:
+    wrapped = RedisConnectionError("Error while reading from h:6379 : (104, …)")
+    wrapped.__context__ = ConnectionResetError(104, "Connection reset by peer")
+    assert words(wrapped, 0) == "connection reset by peer"
 
 
 def hello(server: str = "valkey", version: str = "9.1.2", mode: str = "standalone", role: str = "master") -> list[object]:
@@ -99,8 +130,8 @@ def hello(server: str = "valkey", version: str = "9.1.2", mode: str = "standalon
 
 def test_a_server_is_believed_what_it_says_of_itself() -> None:
     target = Target.parse("redis://h")
-    assert welcome([hello(), Refusal("NOPERM", "no SETINFO")], target) == ServerInfo("valkey", (9, 1, 2), "standalone", "master")
-    assert welcome([hello("redis", "7.0.15", role="slave"), b"OK"], target).is_replica
+    assert welcome(hello(), target) == ServerInfo("valkey", (9, 1, 2), "standalone", "master")
+    assert welcome(hello("redis", "7.0.15", role="slave"), target).is_replica
 
 
 @pytest.mark.parametrize(
@@ -120,11 +151,11 @@ def test_a_server_is_believed_what_it_says_of_itself() -> None:
 )
 def test_a_server_that_cannot_serve_is_told_apart(reply: object, reason: str) -> None:
     with pytest.raises(Unreachable) as caught:
-        welcome([reply, b"OK"], Target.parse("redis://ann:pw5@task-moved-ask"))
+        welcome(reply, Target.parse("redis://ann:pw5@task-moved-ask"))
     assert reason in caught.value.reason
     assert "pw5" not in caught.value.reason + caught.value.hint
 
 
 def test_a_database_that_does_not_exist_is_named() -> None:
-    with pytest.raises(Unreachable, match="database 99 does not exist"):
-        welcome([hello(), b"OK", Refusal("ERR", "DB index is out of range")], Target.parse("redis://h/99"))
+    trouble = turned_away(Refusal("ERR", "DB index is out of range"), Target.parse("redis://h/99"))
+    assert trouble.reason == "database 99 does not exist there"

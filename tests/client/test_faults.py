@@ -311,11 +311,10 @@ def test_an_interrupted_call_leaves_no_half_read_connection(scratch: ScratchServ
     with Client.open(scratch.url) as client:
         link = client._idle[0]
 
-        class Interrupting:
-            def gets(self) -> object:
-                raise KeyboardInterrupt
+        def interrupt(**_: object) -> object:
+            raise KeyboardInterrupt
 
-        monkeypatch.setattr(link, "_reader", Interrupting())
+        monkeypatch.setattr(link._connection, "read_response", interrupt)
         with pytest.raises(KeyboardInterrupt):
             client.execute(ask("ECHO", "first"))
         assert client.execute(ask("ECHO", "second")) == b"second"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -62,6 +64,22 @@ async def test_a_wrong_host(opened: Opener) -> None:
     error = await refused(opened, f"redis://ann:{SECRET}@task-redis.invalid:6380")
     assert "no address is known for host 'task-redis.invalid'" in str(error)
     assert error.where == "redis://ann:***@task-redis.invalid:6380"
+
+
+async def test_a_resolver_that_hangs(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit of a socket covers the look-up of a name."""
+    released = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        released.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        error = await refused(opened, f"redis://:{SECRET}@slow.invalid", connect_timeout=0.3)
+    finally:
+        released.set()
+    assert "no answer in time" in str(error)
 
 
 async def test_a_wrong_port(opened: Opener) -> None:
