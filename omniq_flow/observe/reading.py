@@ -57,7 +57,7 @@ class RunReader:
         header, tallies, entries = self.client.execute_all(ask)
         self._fold(entries, is_part=bool(news))
         plan, failures = self._complete(header, tallies)
-        steps = tally_steps(plan, tallies, self._history.timings(), header.state)
+        steps = tally_steps(plan, tallies, header.state)
         return RunSnapshot(header, plan, steps, failures)
 
     def _fold(self, entries: list[HistoryEntry], is_part: bool) -> None:
@@ -169,7 +169,7 @@ def _summaries(client: Client, places: list[tuple[str, str]], plans: dict[tuple[
 
 
 def _summary(header: RunHeader, counts: dict[str, int], plan: Plan | None) -> RunSummary:
-    steps = tally_steps(plan, counts, {}, header.state) if plan else ()
+    steps = tally_steps(plan, counts, header.state) if plan else ()
     return RunSummary(header, sum(s.total for s in steps), sum(s.done for s in steps), sum(s.failed for s in steps))
 
 

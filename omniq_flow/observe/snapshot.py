@@ -7,7 +7,7 @@ of a map that never got elements) are derived here and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import Plan, StepPlan
@@ -20,7 +20,7 @@ RUNNING = "running"
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When a step began and ended, as far as the kept part of the history tells; 0 where it does not."""
+    """When a step was first dispatched and last decided (0: not yet), and how many attempts were tried again."""
 
     started_ms: int = 0
     ended_ms: int = 0
@@ -118,7 +118,7 @@ def run_word(state: RunState) -> str:
     return RUNNING if state is RunState.FAILING else str(state)
 
 
-def tally_steps(plan: Plan, counts: dict[str, int], timings: dict[str, Timing], state: RunState) -> tuple[StepTally, ...]:
+def tally_steps(plan: Plan, counts: dict[str, int], state: RunState) -> tuple[StepTally, ...]:
     """The steps of a plan with their numbers, in the order of definition."""
     words: dict[str, str] = {}
     tallies = {}
@@ -135,7 +135,7 @@ def tally_steps(plan: Plan, counts: dict[str, int], timings: dict[str, Timing], 
             words[step.name],
             total,
             **{letter.word: number for letter, number in numbers.items()},
-            timing=replace(timings.get(step.name, Timing()), retries=counts.get(f"{step.name}:r", 0)),
+            timing=Timing(*(counts.get(f"{step.name}:{mark}", 0) for mark in "ber")),
         )
     return tuple(tallies[step.name] for step in plan.steps)
 

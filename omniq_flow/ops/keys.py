@@ -58,7 +58,8 @@ def value(queue: str, run_id: str, step_run_id: str, epoch: int) -> str:
 
 
 def tallies(queue: str, run_id: str) -> str:
-    """HASH: `<step>:<letter>` -> number of step runs, `<step>:t` total known, `<step>:r` attempts tried again, `<list step>:i` jobs open inside."""
+    """HASH: `<step>:<letter>` -> number of step runs; `<step>:t` total known, `:r` attempts tried again, `:b` and `:e` when the
+    first was dispatched and the latest decided (ms); `<list step>:i` jobs open inside."""
     return flow_key(queue, "c", run_id)
 
 

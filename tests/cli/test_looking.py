@@ -81,7 +81,7 @@ def test_a_run_that_failed_is_shown_with_cause_and_consequence(project: Project,
     assert project("runs", "show", runs["bad"]).code == 0, "showing is not failing"
 
 
-def test_tries_and_durations_come_from_the_history(project: Project) -> None:
+def test_tries_and_durations_are_told(project: Project) -> None:
     project.write("shaky", SHAKY)
     found = project("run", "shaky", "--json", "--quiet").json
     shown = project("runs", "show", "@last", "--json").json

@@ -23,7 +23,7 @@ from omniq_flow.errors import Fault, InputError, NotFound, UsageError
 from omniq_flow.model.plan import Plan
 from omniq_flow.model.runs import RunHeader
 from omniq_flow.model.states import RunState
-from omniq_flow.observe.snapshot import RunSnapshot, Timing, tally_steps
+from omniq_flow.observe.snapshot import RunSnapshot, tally_steps
 from tests.observe.flows import pages
 
 # arguments
@@ -173,11 +173,9 @@ def test_an_error_is_what_where_and_what_next() -> None:
 # progress
 
 
-def snapshot(
-    drawn: Plan, counts: dict[str, int], state: RunState = RunState.RUNNING, timings: dict[str, Timing] | None = None
-) -> RunSnapshot:
+def snapshot(drawn: Plan, counts: dict[str, int], state: RunState = RunState.RUNNING) -> RunSnapshot:
     header = RunHeader("0" * 26, drawn.flow, drawn.queue, drawn.sha, state, created_ms=1)
-    return RunSnapshot(header, drawn, tally_steps(drawn, counts, timings or {}, state))
+    return RunSnapshot(header, drawn, tally_steps(drawn, counts, state))
 
 
 BEGINNING = {"split:Q": 1}
@@ -191,7 +189,7 @@ def test_a_pipe_gets_a_line_for_each_change_of_a_step() -> None:
     drawn = pages("q")
     for counts in (BEGINNING, BEGINNING, MIDDLE, MIDDLE | {"read:D": 3, "read:Q": 2}):
         lines.update(snapshot(drawn, counts))
-    lines.update(snapshot(drawn, END, RunState.FAILED, {"split": Timing(1_000, 1_800), "read": Timing(1_000, 4_000, 2)}))
+    lines.update(snapshot(drawn, END | {"read:b": 1_000, "read:e": 4_000, "read:r": 2}, RunState.FAILED))
     assert said == [
         "split: started",
         "split: succeeded",
@@ -205,8 +203,8 @@ def test_a_pipe_gets_a_line_for_each_change_of_a_step() -> None:
 
 
 def test_the_picture_has_one_line_a_step_and_a_bar_for_a_map() -> None:
-    timings = {"split": Timing(1_000, 1_800), "read": Timing(2_000, 2_500, 4)}
-    lines = [text for text, _ in picture(snapshot(pages("q"), MIDDLE, timings=timings), 20, 10_000)]
+    timings = {"split:b": 1_000, "split:e": 1_800, "read:b": 2_000, "read:e": 2_500, "read:r": 4}
+    lines = [text for text, _ in picture(snapshot(pages("q"), MIDDLE | timings), 20, 10_000)]
     assert lines == [
         "✔ split    800ms",
         "▶ read ×   ███████░░░░░░░░░░░░░ 3/8  ✘1  8.0s  ↻4",

@@ -74,7 +74,7 @@ def tallies(s: Snapshot, run: RunKeys) -> Iterator[str]:
             want.update(f"{around}:i" for around in run.plan.by_name[at.step].level)
         if fact.state is StepState.SUCCEEDED and fact.length and not run.is_stopped and not _is_to_come(run, at):
             want.update({f"{m.name}:t": fact.length for m in run.plan.steps if m.level and m.level[-1] == at.step})
-    have = {k: v for k, v in run.tallies.items() if not k.endswith(":r")}
+    have = {k: v for k, v in run.tallies.items() if not k.endswith((":r", ":b", ":e"))}
     if run.is_stopped:
         have = {k: v for k, v in have.items() if not k.endswith(":t")}
     for name in sorted(set(want) | set(have)):
@@ -170,8 +170,8 @@ def _fold(run: RunKeys, events: list[str], is_whole: bool) -> Iterator[str]:
         yield f"I15: states without an event: {sorted(set(facts) - set(letters))[:4]}"
     if verdict and verdict != run.state:
         yield f"I15: the events leave the run {verdict}, it is {run.state}"
-    have = {k: v for k, v in run.tallies.items() if v and not k.endswith((":t", ":i"))}
-    folded = {k: v for k, v in counts.items() if v and not k.endswith((":t", ":i", ":"))}
+    have = {k: v for k, v in run.tallies.items() if v and not k.endswith((":t", ":i", ":b", ":e"))}
+    folded = {k: v for k, v in counts.items() if v and not k.endswith((":t", ":i", ":b", ":e", ":"))}
     if seen and have != folded:
         yield f"I15: the events count {folded}, the tallies say {have}"
 

@@ -27,7 +27,7 @@ end
 local function fresh(ctx, rid, h)
   local r = {
     rid = rid, keys = keys.run(ctx.base, rid, h.gen), head = {}, s = {}, changed = {}, out = {}, done = {}, gate = {}, tally = {}, events = {},
-    big = {}, jobs = {}, parked = {},
+    big = {}, jobs = {}, parked = {}, began = {}, ended = {},
   }
   for field, value in pairs(h) do r[field] = value end
   r.todo = deque.new(r.keys.work, h.work)
@@ -149,6 +149,7 @@ function run.set(r, step, x, letter, epoch, rest)
   local before = run.fact(r, id)
   if before then tally(r, step .. ':' .. string.sub(before, 1, 1), -1) end
   tally(r, step .. ':' .. letter, 1)
+  if letter == 'Q' then r.began[step] = true else r.ended[step] = true end
   r.s[id] = letter .. num.text(epoch) .. (rest or '')
   r.changed[id] = true
   run.event(r, letter .. ' ' .. id .. ' ' .. num.text(epoch))
@@ -393,6 +394,14 @@ local function write_map(key, map)
   many.call('HSET', key, args)
 end
 
+-- When the first step run of a step was dispatched and the latest was decided: the history forgets, this does not.
+local function write_times(ctx, r)
+  local times = {}
+  for step in pairs(r.began) do redis.call('HSETNX', r.keys.tallies, step .. ':b', num.text(ctx.q.now)) end
+  for step in pairs(r.ended) do times[step .. ':e'] = ctx.q.now end
+  write_map(r.keys.tallies, times)
+end
+
 -- Events, and at times a checkpoint: the tallies as they stand, so that older events may go (I15).
 local function write_history(ctx, r)
   if #r.events == 0 then return end
@@ -454,6 +463,7 @@ function run.flush(ctx, r)
   for field, delta in pairs(r.tally) do
     if delta ~= 0 then redis.call('HINCRBY', r.keys.tallies, field, num.text(delta)) end
   end
+  write_times(ctx, r)
   write_gates(r)
   write_history(ctx, r)
   if run.is_over(r) then
