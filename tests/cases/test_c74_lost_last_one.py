@@ -84,7 +84,8 @@ def test_c74_a_worker_killed_with_the_last_element_does_not_take_the_join_with_i
 
     proxies = [Proxy(rig.url, judging(n), tcp=False).start() for n in range(3)]
     try:
-        crew += [rig.worker(url=proxy.url, wait=False) for proxy in proxies]
+        # An idle worker that looks less often than a lease lasts learns late that one has lapsed.
+        crew += [rig.worker("--poll", "200ms", url=proxy.url, wait=False) for proxy in proxies]
         wait_until(lambda: rig.conn.zcard(keys.workers(rig.flow.queue)) == 3, "three workers serve the queue", 20)
         for reaper in reapers:
             current[:] = [reaper]
