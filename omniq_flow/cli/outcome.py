@@ -82,7 +82,7 @@ def tell(output: Output, client: Client, snapshot: RunSnapshot) -> int:
 
 
 def _error(snapshot: RunSnapshot, found: tuple[StepFailure, ...]) -> RunFailed:
-    cause = f": {found[0]}" if found else ""
+    cause = f": {found[0]}" if found else f": {snapshot.header.damage}" if snapshot.header.damage else ""
     return RunFailed(
         f"run {snapshot.run_id} {snapshot.word}{cause}",
         where=f"flow {snapshot.header.flow}",

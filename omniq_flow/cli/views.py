@@ -29,6 +29,7 @@ def header_object(header: RunHeader) -> dict[str, Any]:
         "key": header.key or None,
         "plan_sha": header.plan_sha,
         **times(created=header.created_ms, ended=header.ended_ms),
+        "damage": header.damage or None,
         "duration_ms": duration(header) if header.ended_ms else None,
     }
 
@@ -104,6 +105,7 @@ def run_lines(snapshot: RunSnapshot, failures: Collection[StepFailure]) -> list[
     about.append(f"state    {snapshot.word}, {'took' if header.ended_ms else 'for'} {show_duration(duration(header))}")
     about.append(f"started  {local_time(header.created_ms)}")
     about += [f"ended    {local_time(header.ended_ms)}"] if header.ended_ms else []
+    about += [f"damage   {visible(header.damage)}"] if header.damage else []
     return [*about, "", *step_lines(snapshot), *_spaced(failure_lines(snapshot, failures))]
 
 

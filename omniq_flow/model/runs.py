@@ -76,3 +76,5 @@ class RunHeader:
     key: str = ""
     created_ms: int = 0
     ended_ms: int = 0
+    damage: str = ""
+    """What in its keys contradicts the rest, if that ended the run."""

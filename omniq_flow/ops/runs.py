@@ -135,7 +135,7 @@ def run_purge(queue: str, *, keep_runs: int = 1_000, limit: int = 200, now_ms: i
     )
 
 
-HEADER_FIELDS = ("flow", "sha", "state", "epoch", "open", "rev", "gid", "key", "created_ms", "ended_ms")
+HEADER_FIELDS = ("flow", "sha", "state", "epoch", "open", "rev", "gid", "key", "created_ms", "ended_ms", "damage")
 
 
 def run_header(queue: str, run_id: str) -> Query[RunHeader]:
@@ -144,7 +144,7 @@ def run_header(queue: str, run_id: str) -> Query[RunHeader]:
     def parse(reply: Any) -> RunHeader:
         if reply[0] is None:
             raise NotFound(f"no run {run_id} in queue {queue}", hint="omniq-flow runs list shows the runs there are")
-        flow, sha, state, epoch, open_, rev, gid, key, created, ended = reply
+        flow, sha, state, epoch, open_, rev, gid, key, created, ended, damage = reply
         return RunHeader(
             run_id,
             text(flow),
@@ -158,6 +158,7 @@ def run_header(queue: str, run_id: str) -> Query[RunHeader]:
             text(key),
             number(created),
             number(ended),
+            text(damage),
         )
 
     return Query(("HMGET", keys.header(queue, run_id), *HEADER_FIELDS), parse)

@@ -28,39 +28,61 @@ local now = clock.now(ARGV[1])
 local worker, request, salt = ARGV[2], ARGV[3], ARGV[4]
 local want, idle_ms, budget, n_items = num.read(ARGV[5]), num.read(ARGV[6]), num.positive(ARGV[7], 256), num.read(ARGV[8])
 if n_items > MOST or want > MOST then return {err = 'BAD_ARGS at most 64 items and 64 jobs a call'} end
-local q = queue.open(KEYS[1], now)
-local ctx = settle.open(q, budget)
-local base = q.base
+local base = keys.base(KEYS[1])
 local taken_key = keys.taken(base, worker)
-queue.check(q)
-types.check({taken_key, 'string', keys.live(base), 'zset', keys.idle(base), 'zset', keys.ended(base), 'zset', base .. ':lane:rr', 'string', base .. ':lease:seq', 'string'})
+queue.check(queue.open(KEYS[1], now))
+types.check({
+  taken_key, 'string', keys.live(base), 'zset', keys.idle(base), 'zset', keys.ended(base), 'zset', base .. ':lane:rr', 'string',
+  base .. ':lease:seq', 'string',
+})
 
--- Plan: nothing is written before `settle.commit`.
-local codes = {}
-for i = 1, n_items do
-  local at = 8 + (i - 1) * 6
-  codes[i] = settle.item(ctx, {
-    id = ARGV[at + 1], token = ARGV[at + 2], kind = ARGV[at + 3], number = num.read(ARGV[at + 4]), value = ARGV[at + 5], error = ARGV[at + 6],
-  })
+-- Runs that turned out to be damaged, and why: they end here, so that they hold up nobody else.
+local damaged = {}
+
+-- All of it in memory: nothing is written before `settle.commit`, so it can be thrown away and done again.
+local function plan()
+  local q = queue.open(KEYS[1], now)
+  local ctx = settle.open(q, budget, damaged)
+  local codes, due, orphans, to_sweep = {}, {}, {}, {}
+  for rid in pairs(damaged) do run.load(ctx, rid) end
+  for i = 1, n_items do
+    local at = 8 + (i - 1) * 6
+    codes[i] = settle.item(ctx, {
+      id = ARGV[at + 1], token = ARGV[at + 2], kind = ARGV[at + 3], number = num.read(ARGV[at + 4]), value = ARGV[at + 5], error = ARGV[at + 6],
+    })
+  end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':delayed', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.due(ctx, id) end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':active', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.lapsed(ctx, id) end
+  for _, rid in ipairs(redis.call('ZRANGEBYSCORE', keys.live(base), '-inf', now, 'LIMIT', 0, DUE_RUNS)) do
+    local r = run.load(ctx, rid)
+    if r and not run.is_over(r) then
+      r.was_due = true
+      due[#due + 1] = r
+    else
+      orphans[#orphans + 1] = rid
+    end
+  end
+  settle.conclude(ctx, budget)
+  -- Due without work that can go on: its time to be looked after.
+  for _, r in ipairs(due) do
+    if not run.is_over(r) and not r.is_due then to_sweep[#to_sweep + 1] = r.rid end
+  end
+  return {q = q, ctx = ctx, codes = codes, orphans = orphans, to_sweep = to_sweep}
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':delayed', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.due(ctx, id) end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':active', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.lapsed(ctx, id) end
-local due, orphans = {}, {}
-for _, rid in ipairs(redis.call('ZRANGEBYSCORE', keys.live(base), '-inf', now, 'LIMIT', 0, DUE_RUNS)) do
-  local r = run.load(ctx, rid)
-  if r and not run.is_over(r) then
-    r.was_due = true
-    due[#due + 1] = r
-  else
-    orphans[#orphans + 1] = rid
+
+local function plan_around_damage()
+  while true do
+    local is_good, planned = pcall(plan)
+    if is_good then return planned end
+    local text = type(planned) == 'table' and planned.err or tostring(planned)
+    local rid = string.match(text, '^DAMAGED run (%w+)') or string.match(text, '^NO_PLAN run (%w+)')
+    if not rid or damaged[rid] then error(planned) end
+    damaged[rid] = text
   end
 end
-settle.conclude(ctx, budget)
--- Due without work that can go on: its time to be looked after.
-local to_sweep = {}
-for _, r in ipairs(due) do
-  if not run.is_over(r) and not r.is_due then to_sweep[#to_sweep + 1] = r.rid end
-end
+
+local planned = plan_around_damage()
+local q, ctx, codes, orphans, to_sweep = planned.q, planned.ctx, planned.codes, planned.orphans, planned.to_sweep
 
 -- Commit, then take.
 settle.commit(ctx)

@@ -55,7 +55,9 @@ function run.load(ctx, rid)
     k.states, 'hash', k.outputs, 'hash', k.tallies, 'hash', k.history, 'list', k.tokens, 'hash', k.gates, 'hash', k.work, 'list',
     k.rests, 'hash', k.parked, 'zset', k.big, 'set',
   })
-  return run.add(ctx, r)
+  run.add(ctx, r)
+  if ctx.damaged and ctx.damaged[rid] and not run.is_over(r) then run.end_damaged(ctx, r, ctx.damaged[rid]) end
+  return r
 end
 
 function run.add(ctx, r)
@@ -69,6 +71,16 @@ function run.create(ctx, rid, h)
   local r = fresh(ctx, rid, h)
   r.is_new = true
   return run.add(ctx, r)
+end
+
+-- A run that contradicts itself can not go on: it fails with the reason in its header, and its jobs are of no use.
+function run.end_damaged(ctx, r, why)
+  run.forget(ctx, r)
+  run.put(r, 'state', 'failed')
+  run.put(r, 'damage', why)
+  run.put(r, 'ended_ms', ctx.q.now)
+  run.event(r, 'run failed')
+  r.has_ended = true
 end
 
 -- The packed record of a step in the run's plan.

@@ -19,8 +19,10 @@ local INLINE = 65536
 local TOKEN_CHARS = 12
 local READ = {'lease_token', 'gid', 'attempt', 'max_attempts', 'backoff_ms'}
 
-function settle.open(q, budget)
+-- damaged: runs that are to end at once, and why.
+function settle.open(q, budget, damaged)
   local ctx = run.open(q)
+  ctx.damaged = damaged or {}
   ctx.budget, ctx.values, ctx.stale = budget, {}, {}
   return ctx
 end
@@ -48,6 +50,7 @@ end
 local function awaited(ctx, f)
   local r = run.load(ctx, f.rid)
   if not r then return nil, 'GONE' end
+  if run.is_over(r) then return nil, 'STALE', r end
   local fact = run.fact(r, f.id)
   if not fact or string.sub(fact, 1, 1) ~= 'Q' or string.match(fact, '^Q(%d+)') ~= f.epoch then return nil, 'STALE', r end
   return r
