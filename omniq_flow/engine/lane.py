@@ -47,6 +47,7 @@ class Lane:
         self.queue = queue
         self.held: dict[str, Attempt] = {}
         self.to_sweep: set[str] = set()
+        self.last_failed = ""
         self.server_now = 0
         self.is_draining = False
         self.done = asyncio.Event()

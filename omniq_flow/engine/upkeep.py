@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import takewhile
 
 from omniq_flow.engine.lane import Lane
 from omniq_flow.engine.outcomes import RELEASED
@@ -13,12 +14,15 @@ from omniq_flow.engine.shop import Shop
 from omniq_flow.engine.starting import announce_queue
 from omniq_flow.errors import ServerUnavailable
 from omniq_flow.model.clock import monotonic_ms
-from omniq_flow.ops.runs import run_purge, run_sweep
+from omniq_flow.model.names import FlowJobId
+from omniq_flow.ops.runs import newest_failed, run_purge, run_sweep
 
 logger = logging.getLogger("omniq_flow.worker")
 
 TURN_S = 0.2
 MOST_PURGES = 20
+FAILED_MS = 1_000
+FAILED_HEAD = 64
 STALE_MS = 1_000
 
 
@@ -30,6 +34,7 @@ class Upkeep:
         self._presence = presence
         self._keep_runs = keep_runs
         self._next_at: dict[str, int] = {}
+        self._next_look_at = 0
 
     async def run(self) -> None:
         while True:
@@ -57,6 +62,10 @@ class Upkeep:
         await self._shop.run_log.flush(self._shop.client)
         for lane in self._shop.lanes:
             await self._sweep(lane)
+        if now >= self._next_look_at:
+            self._next_look_at = now + FAILED_MS
+            for lane in self._shop.lanes:
+                await self._look_at_failed(lane)
         for lane in self._shop.lanes:
             # Before its first reply a lane does not know the server's time.
             if lane.server_now and now >= self._next_at.get(lane.queue, 0):
@@ -75,6 +84,17 @@ class Upkeep:
                     found.failed,
                     extra={"queue": lane.queue, "run": run_id},
                 )
+
+    async def _look_at_failed(self, lane: Lane) -> None:
+        """Jobs of ours that a client without flows failed: a hint, the turn of their runs would find them later."""
+        ids = await self._shop.client.execute(newest_failed(lane.queue, FAILED_HEAD))
+        found: dict[str, list[str]] = {}
+        for job in map(FlowJobId.parse, takewhile(lambda job_id: job_id != lane.last_failed, ids)):
+            if job is not None:
+                found.setdefault(job.run_id, []).append(job.step_run.id)
+        for run_id, names in found.items():
+            await self._shop.client.execute(run_sweep(lane.queue, run_id, only=names))
+        lane.last_failed = ids[0] if ids else ""
 
     async def _round(self, lane: Lane) -> None:
         server_now = lane.server_now + monotonic_ms() - lane.replied_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -106,15 +107,22 @@ class Swept:
     is_gone: bool = False
 
 
-def run_sweep(queue: str, run_id: str, *, limit: int = 200, budget: int = 0, now_ms: int = SERVER_TIME) -> Command[Swept]:
-    """Compare a slice of a run with the jobs that are there and heal what differs."""
+def run_sweep(
+    queue: str, run_id: str, *, only: Sequence[str] = (), limit: int = 200, budget: int = 0, now_ms: int = SERVER_TIME
+) -> Command[Swept]:
+    """Compare a slice of a run, or only the step runs that are named, with the jobs that are there and heal what differs."""
 
     def parse(reply: Any) -> Swept:
         if text(reply[0]) == "GONE":
             return Swept(is_gone=True)
         return Swept(number(reply[1]), number(reply[2]), number(reply[3]))
 
-    return Command("flow/run_sweep", (keys.anchor(queue),), (now_ms, run_id, limit, budget), parse)
+    return Command("flow/run_sweep", (keys.anchor(queue),), (now_ms, run_id, limit, budget, *only), parse)
+
+
+def newest_failed(queue: str, count: int) -> Query[list[str]]:
+    """Read the ids of the jobs that failed last, whoever failed them; the newest first."""
+    return Query(("LRANGE", keys.queue_key(queue, "failed"), 0, count - 1), texts)
 
 
 @dataclass(frozen=True, slots=True)

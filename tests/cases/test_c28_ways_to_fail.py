@@ -194,3 +194,33 @@ def test_c28_a_job_that_is_removed(rig: Rig) -> None:
     for run in runs:
         lost = [entry.event for entry in rig.events(run) if entry.event.startswith("lost ")]
         assert lost == [f"lost a {epoch}" for epoch in range(1, 4 + (run is unlucky))]
+
+
+CROWD = """
+flow = Flow("case", retry=NO_RETRY, max_parallel=400)
+
+@flow.step
+def src() -> list[int]:
+    return list(range(300))
+
+@flow.step
+def m(i: int = each(src)) -> int:
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    return i
+"""
+
+
+def test_c28_a_failure_by_a_foreign_client_is_found_out_of_turn(rig: Rig) -> None:
+    """A job that another client failed for good fails its step within 2 s, long before the run's turn to be looked after."""
+    rig.write(CROWD)
+    rig.worker("-c", "4")
+    run = rig.start()
+    wait_until(lambda: len(rig.facts(run)) >= 250, "the elements are made")
+    lease = rig.client.execute(jobs.reserve("case"))
+    assert isinstance(lease, Lease)
+    rig.conn.zadd(keys.live("case"), {run: 9_000_000_000_000})
+    rig.client.execute(jobs.ack_fail(lease, "not here"))
+    wait_until(lambda: rig.header(run).state is RunState.FAILING, "the failure is found", 2)
+    (rig.folder / "go").touch()
+    assert rig.ends(run) is RunState.FAILED

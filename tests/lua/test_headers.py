@@ -59,7 +59,10 @@ SAMPLES = {
             "plan_fields...": [part for pair in records(PLAN).items() for part in pair],
         },
     ),
-    "flow/run_sweep": Sample(runs.run_sweep("q", RUN, limit=5, budget=6, now_ms=7), {"now_ms": 7, "run_id": RUN, "limit": 5, "budget": 6}),
+    "flow/run_sweep": Sample(
+        runs.run_sweep("q", RUN, only=("a",), limit=5, budget=6, now_ms=7),
+        {"now_ms": 7, "run_id": RUN, "limit": 5, "budget": 6, "ids...": "a"},
+    ),
     "flow/tick": Sample(
         ticks.tick("q", worker="w", request="r", salt="s", settled=[ITEM, ITEM], take=3, idle_ms=4, budget=5, now_ms=7),
         {

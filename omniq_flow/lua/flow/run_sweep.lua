@@ -3,11 +3,11 @@
   run_sweep: compare what a run waits for with the jobs that are there, and heal what foreign clients or crashes left.
 
   KEYS  anchor
-  ARGV  now_ms run_id limit budget
+  ARGV  now_ms run_id limit budget ids...
   Reply OK checked lost failed | GONE
 
-  Looks at about `limit` (200) step runs a call, going round by a cursor in the header. A job that is gone is made again
-  under a new epoch, at most three times; one that ended without the flow's knowledge fails its step run. Once a round the
+  Looks at about `limit` (200) step runs a call, going round by a cursor in the header; with ids at these only, out of
+  turn. A job that is gone is made again under a new epoch, at most three times; one that ended without the flow's knowledge fails its step run. Once a round the
   slots of the run's group are counted again (D14).
 ]]
 --- @include "clock"
@@ -87,9 +87,19 @@ local function fail(step, x, epoch, kind, message)
   advance.settled(ctx, r, step, x, 'f', epoch)
 end
 
-local cursor = redis.call('HGET', r.keys.header, 'sweep') or '0'
-if cursor == '0' then recount_slots() end
-local page, seen = redis.call('HSCAN', r.keys.states, cursor, 'COUNT', limit), {}
+local page, seen = {'0', {}}, {}
+if #ARGV > 4 then
+  for i = 5, #ARGV do
+    page[2][#page[2] + 1] = ARGV[i]
+    page[2][#page[2] + 1] = run.fact(r, ARGV[i]) or ''
+  end
+else
+  local cursor = redis.call('HGET', r.keys.header, 'sweep') or '0'
+  if cursor == '0' then recount_slots() end
+  page = redis.call('HSCAN', r.keys.states, cursor, 'COUNT', limit)
+  run.put(r, 'sweep', page[1])
+  r.was_due = true
+end
 for i = 1, #page[2], 2 do
   local id, epoch = page[2][i], string.match(page[2][i + 1], '^Q(%d+)')
   if epoch and not seen[id] and run.is_going(r) then
@@ -111,8 +121,6 @@ if candidate and not redis.call('LPOS', candidate.list, candidate.id) then
   local f = settle.parse(candidate.id)
   lose(f.step, f.x, candidate.id)
 end
-run.put(r, 'sweep', page[1])
-r.was_due = true
 settle.conclude(ctx, ctx.budget)
 if page[1] ~= '0' and not run.is_over(r) then r.is_due = true end
 settle.commit(ctx)
