@@ -114,7 +114,7 @@ local function is_wanted(job)
 end
 
 local function take_again(text)
-  for id, token, seq in string.gmatch(text, '\n(%S+) (%S+) (%d+)') do
+  for id, token, seq in string.gmatch(text, '\n([^\n]+) (%x+) (%d+)') do
     local have = redis.call('HMGET', keys.job(base, id), 'lease_token', 'lock_until_ms', 'attempt', 'max_attempts', 'gid', 'payload')
     local f = settle.parse(id)
     local r = f and run.load(ctx, f.rid)

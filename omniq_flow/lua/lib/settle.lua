@@ -10,6 +10,7 @@
 --- @include "keys"
 --- @include "many"
 --- @include "queue"
+--- @include "lease"
 --- @include "run"
 --- @include "advance"
 local settle = {}
@@ -39,7 +40,10 @@ end
 local function read_job(ctx, id)
   local have = redis.pcall('HMGET', keys.job(ctx.base, id), unpack(READ))
   if have.err then have = {} end
-  return {is_there = have[3] and true, id = id, token = have[1], gid = have[2], attempt = num.read(have[3]), max = math.max(num.read(have[4]), 1), backoff = num.read(have[5])}
+  return {
+    is_there = have[3] and true, id = id, token = have[1], gid = have[2], attempt = num.read(have[3]),
+    max = math.max(num.read(have[4]), 1), backoff = num.read(have[5]),
+  }
 end
 
 local function leave(ctx, job)
@@ -181,19 +185,6 @@ function settle.item(ctx, item)
   return 'OK'
 end
 
-local function lost_text(job)
-  return 'lease lost: attempt ' .. num.text(job.attempt) .. '/' .. num.text(job.max) .. ' ended without a report'
-end
-
--- An id among the leases whose job is gone; of ours it is known whose slot it took (H04).
-local function drop_ghost(ctx, id, f)
-  ctx.q.active[id] = false
-  queue.index(ctx.q, 'active', id)
-  queue.count(ctx.q, 'active', -1)
-  local r = f and run.load(ctx, f.rid)
-  if r then queue.release_slot(ctx.q, r.gid) end
-end
-
 -- A lease that lapsed: another attempt, or the end (D4). Returns nothing; every id in `active` is dealt with.
 function settle.lapsed(ctx, id)
   if ctx.q.active[id] ~= nil then return end
@@ -201,8 +192,8 @@ function settle.lapsed(ctx, id)
   if not job.is_there then return drop_ghost(ctx, id, f) end
   local r = f and awaited(ctx, f)
   if f and not r then return put_away(ctx, job, f) end
-  if try_again(ctx, job, f, r, ctx.q.now + job.backoff, lost_text(job)) then return end
-  give_up(ctx, job, f, r, '{"type":"LeaseLost","message":"' .. lost_text(job) .. '","step":"' .. (f and f.id or '') .. '","attempt":' .. num.text(job.attempt) .. '}', lost_text(job))
+  if try_again(ctx, job, f, r, ctx.q.now + job.backoff, lease.lost_text(job)) then return end
+  give_up(ctx, job, f, r, '{"type":"LeaseLost","message":"' .. lease.lost_text(job) .. '","step":"' .. (f and f.id or '') .. '","attempt":' .. num.text(job.attempt) .. '}', lease.lost_text(job))
 end
 
 -- A job whose time has come; an id without a job is dropped (D9).
@@ -212,9 +203,7 @@ function settle.due(ctx, id)
   if have[3] then
     queue.promote(ctx.q, id, have[2])
   else
-    ctx.q.delayed[id] = false
-    queue.index(ctx.q, 'delayed', id)
-    queue.count(ctx.q, 'delayed', -1)
+    queue.drop_due(ctx.q, id)
   end
 end
 

@@ -15,8 +15,9 @@ function wake.notify(base, now, n)
       return
     end
     local list = keys.wake(base, top[1])
-    redis.call('RPUSH', list, '1')
-    redis.call('PEXPIRE', list, STAY_MS)
+    -- Only a hint: a key of another type must not stop what was written before.
+    redis.pcall('RPUSH', list, '1')
+    redis.pcall('PEXPIRE', list, STAY_MS)
   end
 end
 
