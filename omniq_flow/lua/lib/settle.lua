@@ -185,6 +185,15 @@ function settle.item(ctx, item)
   return 'OK'
 end
 
+-- An id among the leases whose job is gone; of ours it is known whose slot it took (H04).
+local function drop_ghost(ctx, id, f)
+  ctx.q.active[id] = false
+  queue.index(ctx.q, 'active', id)
+  queue.count(ctx.q, 'active', -1)
+  local r = f and run.load(ctx, f.rid)
+  if r then queue.release_slot(ctx.q, r.gid) end
+end
+
 -- A lease that lapsed: another attempt, or the end (D4). Returns nothing; every id in `active` is dealt with.
 function settle.lapsed(ctx, id)
   if ctx.q.active[id] ~= nil then return end
