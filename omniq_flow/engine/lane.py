@@ -48,6 +48,7 @@ class Lane:
         self.held: dict[str, Attempt] = {}
         self.to_sweep: set[str] = set()
         self.last_failed = ""
+        self.has_more = False
         self.server_now = 0
         self.is_draining = False
         self.done = asyncio.Event()
@@ -284,6 +285,7 @@ class Lane:
         now = monotonic_ms()
         self.server_now, self.replied_at = reply.now_ms, now
         self.to_sweep.update(reply.to_sweep)
+        self.has_more = bool(reply.taken or reply.next_ms)
         if not take:
             self._is_empty, self._next_ms = False, 0
             return

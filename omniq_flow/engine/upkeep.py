@@ -65,7 +65,9 @@ class Upkeep:
         if now >= self._next_look_at:
             self._next_look_at = now + FAILED_MS
             for lane in self._shop.lanes:
-                await self._look_at_failed(lane)
+                # Where nothing goes on, nothing can have failed.
+                if lane.has_more or lane.held:
+                    await self._look_at_failed(lane)
         for lane in self._shop.lanes:
             # Before its first reply a lane does not know the server's time.
             if lane.server_now and now >= self._next_at.get(lane.queue, 0):
