@@ -15,6 +15,7 @@ from omniq_flow.engine.starting import announce_queue
 from omniq_flow.errors import ServerUnavailable
 from omniq_flow.model.clock import monotonic_ms
 from omniq_flow.model.names import FlowJobId
+from omniq_flow.ops.jobs import is_of_old_layout, some_jobs
 from omniq_flow.ops.runs import newest_failed, run_purge, run_sweep
 
 logger = logging.getLogger("omniq_flow.worker")
@@ -24,6 +25,11 @@ MOST_PURGES = 20
 FAILED_MS = 1_000
 FAILED_HEAD = 64
 STALE_MS = 1_000
+SAMPLE = 8
+MIXED = (
+    "queue %s is shared with an OmniQ client before 3.0 (job %s is of its layout, this worker keeps that of 4.0): "
+    "jobs are safe, statistics and index sets drift"
+)
 
 
 class Upkeep:
@@ -35,6 +41,7 @@ class Upkeep:
         self._keep_runs = keep_runs
         self._next_at: dict[str, int] = {}
         self._next_look_at = 0
+        self._mixed: set[str] = set()
 
     async def run(self) -> None:
         while True:
@@ -102,7 +109,17 @@ class Upkeep:
         server_now = lane.server_now + monotonic_ms() - lane.replied_at
         await self._shop.client.execute_all(self._presence().announce(lane.queue, server_now))
         await self._shop.client.execute(announce_queue(lane.queue))
+        if lane.queue not in self._mixed:
+            await self._look_for_old_clients(lane)
         await self._purge(lane)
+
+    async def _look_for_old_clients(self, lane: Lane) -> None:
+        """Tell once that an old client shares the queue: nothing is lost by it, but its figures drift (H24)."""
+        ids = [job_id for lane_ids in await self._shop.client.execute_all(some_jobs(lane.queue, SAMPLE)) for job_id in lane_ids]
+        found = await self._shop.client.execute_all([is_of_old_layout(lane.queue, job_id) for job_id in ids]) if ids else []
+        if old := next((job_id for job_id, is_old in zip(ids, found, strict=True) if is_old), None):
+            self._mixed.add(lane.queue)
+            logger.warning(MIXED, lane.queue, old, extra={"queue": lane.queue})
 
     async def _purge(self, lane: Lane) -> None:
         for _ in range(MOST_PURGES):

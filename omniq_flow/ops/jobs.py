@@ -18,7 +18,7 @@ from omniq_flow.model.clock import SERVER_TIME
 from omniq_flow.model.jobs import JobOptions, Lease
 from omniq_flow.model.names import check_queue
 from omniq_flow.ops import keys
-from omniq_flow.ops.command import Command, number
+from omniq_flow.ops.command import Command, Query, number, text, texts
 from omniq_flow.ops.replies import OK, expect_ok, reading, unexpected
 
 DEFAULTS = JobOptions()
@@ -175,3 +175,22 @@ def check_job_id(job_id: str) -> str:
 
 def _report(lease: Lease, now_ms: int) -> tuple[str, int, str]:
     return lease.job_id, now_ms, lease.token
+
+
+def some_jobs(queue: str, count: int) -> tuple[Query[list[str]], ...]:
+    """Read ids of a few plain jobs that wait, of a few that are delayed and of a few that are leased."""
+    return (
+        Query(("LRANGE", keys.queue_key(queue, "wait"), 0, count - 1), texts),
+        Query(("ZRANGE", keys.queue_key(queue, "delayed"), 0, count - 1), texts),
+        Query(("ZRANGE", keys.queue_key(queue, "active"), 0, count - 1), texts),
+    )
+
+
+def is_of_old_layout(queue: str, job_id: str) -> Query[bool]:
+    """Whether a client before OmniQ 3.0 published this job or leased it: it knows no `queued_ms`, no `first_started_ms` (wire §12)."""
+
+    def parse(reply: Any) -> bool:
+        state, queued, started = reply
+        return state is not None and (queued is None or (text(state) == "active" and not started))
+
+    return Query(("HMGET", keys.job(queue, job_id), "state", "queued_ms", "first_started_ms"), parse)

@@ -16,7 +16,7 @@ from omniq_flow.observe.results import result_of
 from tests.cases.effects import Effect
 from tests.cases.rig import Rig
 
-GRAPHS = 100
+GRAPHS = 300
 MOST_STEPS = 25
 MOST_NEEDS = 4
 MOST_ELEMENTS = 4

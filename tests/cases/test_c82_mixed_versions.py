@@ -73,6 +73,37 @@ class Foreign:
         return job_id, token
 
 
+@pytest.mark.parametrize("how", ["published", "leased"])
+def test_c82_a_mix_is_told_at_the_start(rig: Rig, how: str) -> None:
+    """A worker that finds a job of the old layout, published or leased by an old client, says so once and names both versions."""
+    rig.write(FLOW)
+    old = OldClient(rig.conn, rig.flow.queue)
+    if how == "published":
+        old.publish("from-old", "{}", attempts=2)
+    else:
+        rig.client.execute(publish(rig.flow.queue, {}, job_id="from-new"))
+        assert old.reserve() is not None
+    worker = rig.worker()
+    wait_until(lambda: "shared with an OmniQ client before 3.0" in worker.said(), "the mix is told", 8)
+    assert "that of 4.0" in worker.said()
+    assert worker.stop() == 0
+    assert worker.said().count("shared with an OmniQ client") == 1
+    # What an old client leases drifts out of the figures: that is what the warning says.
+    rig.conn.flushall()
+
+
+def test_c82_a_queue_without_old_clients_is_not_warned_of(rig: Rig) -> None:
+    """Jobs of the 4.0 layout, waiting, leased and done, are no reason for a warning."""
+    rig.write(FLOW)
+    rig.client.execute(publish(rig.flow.queue, {}, job_id="leased"))
+    assert isinstance(rig.client.execute(reserve(rig.flow.queue)), Lease)
+    worker = rig.worker()
+    run = rig.start({"n": 20})
+    assert rig.ends(run) is RunState.SUCCEEDED
+    assert worker.stop() == 0
+    assert "OmniQ client" not in worker.said()
+
+
 def test_c82_jobs_that_an_old_client_published_are_worked(rig: Rig) -> None:
     """Jobs of the 1.x layout are leased and ended like others, within their groups' limits, and every figure is right in the end."""
     rig.write(FLOW)

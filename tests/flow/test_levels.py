@@ -9,21 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from omniq_flow.flow.levels import MAX_CONSUMERS, MAX_STEPS, infer, size_faults
 from omniq_flow.model.plan import InputKind, InputPlan, StepPlan
-
-
-def parse(text: str) -> list[StepPlan]:
-    """`a[]. b(each a, gather 2 c)` as steps; `[]` marks a step that gives a list."""
-    steps = []
-    for part in text.split(". "):
-        head, _, rest = part.rstrip(")").partition("(")
-        inputs = tuple(_input(word.split()) for word in rest.split(", ") if word)
-        steps.append(StepPlan(head.removesuffix("[]"), (), inputs, head.endswith("[]")))
-    return steps
-
-
-def _input(words: list[str]) -> InputPlan:
-    kind: dict[str, InputKind] = {"result": "result", "each": "each", "gather": "gather", "after": "after"}
-    return InputPlan(f"p_{words[-1]}", kind[words[0]], words[-1], int(words[1]) if len(words) == 3 else 1)
+from tests.flow.build import parse
 
 
 def levels(text: str) -> dict[str, tuple[str, ...]]:
@@ -38,7 +24,7 @@ def refusals(text: str) -> list[str]:
 
 def test_a_step_runs_at_the_deepest_level_among_its_inputs() -> None:
     assert levels(
-        "pages[]. glossary. regions[](each pages). read(each regions, result glossary). text(gather read). book(gather 2 read)"
+        "pages[]. glossary. regions[](each pages). read(each regions, result glossary). text(gather read). book(gather read 2)"
     ) == {
         "pages": (),
         "glossary": (),
@@ -65,7 +51,7 @@ def test_two_chains_do_not_meet() -> None:
 
 @pytest.mark.parametrize("up", [1, 2])
 def test_gather_needs_a_list_around(up: int) -> None:
-    assert refusals(f"count. total(gather {up} count)") == [
+    assert refusals(f"count. total(gather count {up})") == [
         f"total: gather(count) goes up {up}, but count runs inside 0 lists; did you mean result(count)?"
     ]
 
@@ -107,7 +93,7 @@ def test_nobody_is_blamed_for_mapping_what_does_not_say_its_type() -> None:
 
 def test_faults_say_which_parameter() -> None:
     [fault] = infer(parse("left[]. right[]. merge(each left, each right)"))[1]
-    assert (fault.step, fault.param) == ("merge", "p_right")
+    assert (fault.step, fault.param) == ("merge", "each_right")
 
 
 def test_a_flow_has_a_thousand_steps_at_most() -> None:

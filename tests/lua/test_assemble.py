@@ -147,3 +147,17 @@ def test_export_writes_the_fifteen_for_other_clients(tmp_path: Path) -> None:
     written = assemble.export(tmp_path / "new")
     assert sorted(path.stem for path in written) == sorted(name[6:] for name in SCRIPTS if name.startswith("omniq/"))
     assert all(path.read_text(encoding="utf-8") == assemble.load(f"omniq/{path.stem}").source for path in written)
+
+
+NAMES = sorted(path.stem for path in (assemble.ROOT / "lib").glob("*.lua"))
+
+
+@pytest.mark.parametrize("path", sorted(assemble.ROOT.glob("*/*.lua")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_file_includes_what_it_uses_and_nothing_else(path: Path) -> None:
+    """A fragment that came along with another one would be gone when that one no longer needs it."""
+    text = path.read_text(encoding="utf-8")
+    code = re.sub(r"--\[\[.*?\]\]|--[^\n]*|'[^'\n]*'", "", text, flags=re.DOTALL)
+    own = {path.stem} if path.parent.name == "lib" else set()
+    own |= {name for name in NAMES if re.search(rf"local [\w, ]*\b{name}\b|function[^\n(]*\([^)]*\b{name}\b", code)}
+    used = {name for name in NAMES if name not in own and re.search(rf"(?<![\w.:]){name}\.\w", code)}
+    assert set(re.findall(r'^--- @include "(\w+)"$', text, re.MULTILINE)) == used

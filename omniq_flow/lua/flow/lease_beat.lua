@@ -9,9 +9,13 @@
   A lease is two arguments: job_id token. A result, one a lease, is the new deadline in ms, or LOST, or CANCEL
   (extended, but its run wants it no more). At most 256 leases a call.
 ]]
+--- @include "num"
 --- @include "clock"
+--- @include "types"
+--- @include "keys"
 --- @include "queue"
 --- @include "settle"
+--- @include "run"
 local q = queue.open(KEYS[1], clock.now(ARGV[1]))
 if #ARGV > 513 then return {err = 'BAD_ARGS at most 256 leases a call'} end
 types.check({q.base .. ':active', 'zset'})

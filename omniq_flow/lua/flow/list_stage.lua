@@ -8,7 +8,10 @@
 
   offset is the index of the first element; 0 throws away what an earlier attempt left. At most 1,000 elements a call.
 ]]
---- @include "queue"
+--- @include "num"
+--- @include "many"
+--- @include "types"
+--- @include "keys"
 --- @include "settle"
 local base, id, offset = keys.base(KEYS[1]), ARGV[1], num.read(ARGV[3])
 local f = settle.parse(id)

@@ -10,12 +10,15 @@
   with the last run of it; the header says `purging` from the first piece on. more is 1 while something is left to do.
   Derived keys that were thrown away go here as well.
 ]]
+--- @include "num"
 --- @include "clock"
+--- @include "many"
+--- @include "types"
+--- @include "keys"
 --- @include "queue"
 --- @include "run"
 local q = queue.open(KEYS[1], clock.now(ARGV[1]))
 local base, keep, limit = q.base, num.read(ARGV[2]), num.positive(ARGV[3], 200)
-local NEVER = 9000000000000000
 queue.check(q)
 types.check({keys.ended(base), 'zset', keys.trash(base), 'set'})
 local ended, left, purged = keys.ended(base), limit, 0
@@ -41,7 +44,7 @@ end
 local function due()
   local rid = redis.call('ZRANGEBYSCORE', ended, '-inf', q.now, 'LIMIT', 0, 1)[1]
   if rid then return rid end
-  if keep > 0 and redis.call('ZCOUNT', ended, '-inf', NEVER - 1) > keep then return redis.call('ZRANGE', ended, 0, 0)[1] end
+  if keep > 0 and redis.call('ZCOUNT', ended, '-inf', run.NEVER - 1) > keep then return redis.call('ZRANGE', ended, 0, 0)[1] end
 end
 
 -- Never a job that has gone to another lane meanwhile (H03).

@@ -11,7 +11,11 @@
   a key of an earlier run of this id whose header is gone: an id is never used twice. Refused before any
   write when the server is out of memory. A run makes at most `budget` (256) step runs here; the rest follows by ticks.
 ]]
+--- @include "num"
 --- @include "clock"
+--- @include "many"
+--- @include "types"
+--- @include "keys"
 --- @include "queue"
 --- @include "run"
 --- @include "advance"

@@ -10,7 +10,10 @@
   turn. A job that is gone is made again under a new epoch, at most three times; one that ended without the flow's knowledge fails its step run. Once a round the
   slots of the run's group are counted again (D14).
 ]]
+--- @include "num"
 --- @include "clock"
+--- @include "types"
+--- @include "keys"
 --- @include "queue"
 --- @include "run"
 --- @include "advance"

@@ -16,12 +16,17 @@
   Items are settled at most 64 a call, 64 jobs taken, 100 promoted, 100 reaped; a run makes at most `budget` (256)
   step runs beyond each item's own. With idle_ms a worker that got nothing is woken within that time when work comes.
 ]]
+--- @include "num"
 --- @include "clock"
+--- @include "many"
+--- @include "types"
+--- @include "keys"
 --- @include "queue"
 --- @include "take"
 --- @include "settle"
 --- @include "inputs"
 --- @include "wake"
+--- @include "run"
 local MOST, UPKEEP, DUE_RUNS, INLINE_BYTES, TRIES = 64, 100, 8, 262144, 10
 
 local now = clock.now(ARGV[1])

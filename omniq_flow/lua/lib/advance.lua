@@ -7,6 +7,8 @@
     {'r', consumer, suffix, from}       range: make the elements of a list, from here on
     {'u', consumer, prefix}             unpark: what waited for this gate
 ]]
+--- @include "num"
+--- @include "deque"
 --- @include "run"
 --- @include "queue"
 local advance = {}

@@ -8,14 +8,13 @@
 ]]
 --- @include "num"
 --- @include "keys"
---- @include "many"
 --- @include "types"
---- @include "counter"
 --- @include "deque"
 local run = {}
 
-local HISTORY = 2000
-local NEVER = 9000000000000000
+-- When a run that is kept for ever is to be purged.
+run.NEVER = 9000000000000000
+
 local HEADER = {
   'state', 'sha', 'epoch', 'gen', 'open', 'rev', 'gid', 'limit', 'stop', 'window', 'retention', 'work', 'rest', 'failed', 'check',
 }
@@ -27,7 +26,7 @@ end
 local function fresh(ctx, rid, h)
   local r = {
     rid = rid, keys = keys.run(ctx.base, rid, h.gen), head = {}, s = {}, changed = {}, out = {}, done = {}, gate = {}, tally = {}, events = {},
-    big = {}, jobs = {}, parked = {}, began = {}, ended = {},
+    big = {}, parked = {}, began = {}, ended = {},
   }
   for field, value in pairs(h) do r[field] = value end
   r.todo = deque.new(r.keys.work, h.work)
@@ -306,7 +305,7 @@ function run.later(r, c, item)
 end
 
 -- How much work is left in lists that wait for a window.
-local function resting(r)
+function run.resting(r)
   if not r.lists then return r.rest end
   local n = 0
   for _, c in ipairs(r.lists.names) do n = n + deque.size(r.lists[c]) end
@@ -314,7 +313,7 @@ local function resting(r)
 end
 
 function run.has_work(r)
-  return deque.size(r.todo) > 0 or resting(r) > 0
+  return deque.size(r.todo) > 0 or run.resting(r) > 0
 end
 
 -- All that is derived is thrown away; who holds it in memory forgets it, what is stored goes to the trash.
@@ -332,157 +331,6 @@ function run.forget(ctx, r)
   r.keys = keys.run(ctx.base, r.rid, num.text(r.gen))
   r.gate, r.parked, r.todo, r.lists = {}, {}, deque.new(r.keys.work, 0), {names = {}}
   run.put(r, 'rest', 0)
-end
-
--- the end of a call --------------------------------------------------------------
-
-local function write_gates(r)
-  local set, drop = {}, {}
-  for name, g in pairs(r.gate) do
-    if g and g.is_changed then
-      local base = r.keys.counters .. name
-      local is_collection = string.sub(name, 1, 3) == 'of:'
-      if g.is_gone then
-        if g.is_stored then
-          drop[#drop + 1] = name
-          counter.drop(base)
-        end
-      else
-        if g.left > 0 then
-          if not g.is_stored then counter.init(base, num.text(g.size)) end
-          if g.members then counter.report(base, g.members) end
-        elseif g.is_stored then
-          counter.drop(base)
-        end
-        set[#set + 1] = name
-        set[#set + 1] = is_collection
-          and table.concat({num.text(g.size), num.text(g.left), num.text(g.failed), num.text(g.skipped), num.text(g.stamp)}, '|')
-          or table.concat({num.text(g.left), g.flags, num.text(g.stamp), num.text(g.parked)}, '|')
-      end
-      if g.drop then many.call('ZREM', r.keys.parked, g.drop) end
-    end
-  end
-  many.call('HSET', r.keys.gates, set)
-  many.call('HDEL', r.keys.gates, drop)
-  for name, entries in pairs(r.parked) do
-    local args = {}
-    for _, entry in ipairs(entries) do
-      args[#args + 1] = 0
-      args[#args + 1] = name .. '|' .. entry
-    end
-    many.call('ZADD', r.keys.parked, args)
-  end
-end
-
-local function write_work(r)
-  deque.flush(r.todo)
-  local left = deque.size(r.todo)
-  if left ~= r.work then run.put(r, 'work', left) end
-  if r.lists then
-    local counts, gone = {}, {}
-    for _, c in ipairs(r.lists.names) do
-      deque.flush(r.lists[c])
-      local n = deque.size(r.lists[c])
-      if n > 0 then
-        counts[#counts + 1] = c
-        counts[#counts + 1] = num.text(n)
-      else
-        gone[#gone + 1] = c
-      end
-    end
-    many.call('HDEL', r.keys.rests, gone)
-    many.call('HSET', r.keys.rests, counts)
-    local n = resting(r)
-    if n ~= r.rest then run.put(r, 'rest', n) end
-  end
-end
-
-local function write_map(key, map)
-  local args = {}
-  for field, value in pairs(map) do
-    args[#args + 1] = field
-    args[#args + 1] = type(value) == 'number' and num.text(value) or value
-  end
-  many.call('HSET', key, args)
-end
-
--- When the first step run of a step was dispatched and the latest was decided: the history forgets, this does not.
-local function write_times(ctx, r)
-  local times = {}
-  for step in pairs(r.began) do redis.call('HSETNX', r.keys.tallies, step .. ':b', num.text(ctx.q.now)) end
-  for step in pairs(r.ended) do times[step .. ':e'] = ctx.q.now end
-  write_map(r.keys.tallies, times)
-end
-
--- Events, and at times a checkpoint: the tallies as they stand, so that older events may go (I15).
-local function write_history(ctx, r)
-  if #r.events == 0 then return end
-  local now, first = num.text(ctx.q.now), r.rev - #r.events
-  local lines = {}
-  for i, text in ipairs(r.events) do lines[i] = num.text(first + i) .. '|' .. now .. '|' .. text end
-  if many.call('RPUSH', r.keys.history, lines) > HISTORY then
-    local have, parts = redis.call('HGETALL', r.keys.tallies), {}
-    for i = 1, #have, 2 do parts[#parts + 1] = have[i] .. '=' .. have[i + 1] end
-    redis.call('RPUSH', r.keys.history, num.text(r.rev) .. '|' .. now .. '|checkpoint ' .. table.concat(parts, ' '))
-    redis.call('LTRIM', r.keys.history, -HISTORY / 2, -1)
-  end
-end
-
-local function write_forgotten(ctx, r)
-  for _, old in ipairs(r.forgotten or {}) do
-    many.unlink(old.stale)
-    if redis.call('EXISTS', old.gates) == 1 then redis.call('SADD', keys.trash(ctx.base), old.name) end
-  end
-end
-
--- A run that is over leaves only facts; its group goes once nobody stands in it (H12).
-local function write_end(ctx, r)
-  redis.call('ZREM', keys.live(ctx.base), r.rid)
-  redis.call('ZADD', keys.ended(ctx.base), r.retention > 0 and ctx.q.now + r.retention or NEVER, r.rid)
-  redis.call('UNLINK', r.keys.gates)
-  if r.gid == r.rid then
-    local g = ctx.q.groups[r.gid]
-    local inflight = g and g.inflight or num.read(redis.call('GET', ctx.base .. ':g:' .. r.gid .. ':inflight'))
-    if inflight == 0 and redis.call('EXISTS', ctx.base .. ':g:' .. r.gid .. ':wait') == 0 then
-      if g then
-        g.is_gone = true
-      else
-        redis.call('UNLINK', ctx.base .. ':g:' .. r.gid .. ':inflight', ctx.base .. ':g:' .. r.gid .. ':limit')
-      end
-    end
-  end
-end
-
--- Due now while there is work that can go on, else looked at again in a while (I13).
-local function write_live(ctx, r)
-  local at = r.is_due and ctx.q.now or ctx.q.now + r.check
-  if r.is_new or r.is_due or r.was_due then redis.call('ZADD', keys.live(ctx.base), at, r.rid) end
-end
-
--- Writes everything of one run. The queue's jobs and lanes are written by `queue.settle`.
-function run.flush(ctx, r)
-  local facts, tokens = {}, {}
-  for id in pairs(r.changed) do facts[id] = r.s[id] end
-  for id, token in pairs(r.done) do tokens[id] = token end
-  write_forgotten(ctx, r)
-  write_work(r)
-  if r.is_new or #r.events > 0 then run.put(r, 'rev', r.rev) end
-  write_map(r.keys.header, r.head)
-  write_map(r.keys.states, facts)
-  write_map(r.keys.outputs, r.out)
-  write_map(r.keys.tokens, tokens)
-  many.call('SADD', r.keys.big, r.big)
-  for field, delta in pairs(r.tally) do
-    if delta ~= 0 then redis.call('HINCRBY', r.keys.tallies, field, num.text(delta)) end
-  end
-  write_times(ctx, r)
-  write_gates(r)
-  write_history(ctx, r)
-  if run.is_over(r) then
-    if r.has_ended then write_end(ctx, r) end
-  else
-    write_live(ctx, r)
-  end
 end
 
 return run

@@ -12,6 +12,7 @@
 --- @include "queue"
 --- @include "lease"
 --- @include "run"
+--- @include "write"
 --- @include "advance"
 local settle = {}
 
@@ -230,7 +231,7 @@ end
 function settle.commit(ctx)
   for key, value in pairs(ctx.values) do redis.call('SET', key, value) end
   many.unlink(ctx.stale)
-  for _, rid in ipairs(ctx.order) do run.flush(ctx, ctx.runs[rid]) end
+  for _, rid in ipairs(ctx.order) do write.run(ctx, ctx.runs[rid]) end
   queue.settle(ctx.q)
 end
 

@@ -2,6 +2,9 @@
   Taking jobs (wire §7, reserve): groups and plain jobs take turns, groups in the order they became ready.
   Ids without a hash are passed over and take no slot (D9). Comes after `queue.settle`, before `queue.flush`.
 ]]
+--- @include "num"
+--- @include "types"
+--- @include "keys"
 --- @include "queue"
 local take = {}
 local GROUP_POPS, GHOSTS = 10, 10

@@ -11,6 +11,8 @@
 ]]
 --- @include "num"
 --- @include "clock"
+--- @include "types"
+--- @include "keys"
 --- @include "queue"
 --- @include "commit"
 --- @include "wake"

@@ -11,6 +11,7 @@
 ]]
 --- @include "num"
 --- @include "clock"
+--- @include "keys"
 --- @include "queue"
 --- @include "commit"
 local now, most = clock.given(ARGV[1]), num.given(ARGV[2], 1000)
