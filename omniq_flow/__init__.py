@@ -14,10 +14,20 @@ _HOMES = {
     "omniq_flow.flow.definition": ("Flow",),
     "omniq_flow.flow.markers": ("each", "gather", "result"),
     "omniq_flow.flow.options": ("Retry",),
-    "omniq_flow.flow.context": ("StepContext",),
+    "omniq_flow.flow.context": ("JobContext", "JobCtx", "StepContext"),
     "omniq_flow.model.runs": ("Failure",),
+    # working plain jobs
+    "omniq_flow.flow.app": ("App",),
+    "omniq_flow.omniq.consume": ("Consumer", "consume"),
     # talking to a server
     "omniq_flow.client.client": ("AsyncClient", "Client"),
+    # plain jobs, by OmniQ's names
+    "omniq_flow.model.jobs": ("NewJob",),
+    "omniq_flow.omniq.async_client": ("AsyncOmniqClient",),
+    "omniq_flow.omniq.client": ("OmniqClient",),
+    "omniq_flow.omniq.monitor": ("QueueMonitor",),
+    "omniq_flow.omniq.results": ("ReserveJob", "ReservePaused"),
+    "omniq_flow.ops.replies": ("BatchResultItem",),
     # what can go wrong
     "omniq_flow.errors": (
         "ConfigError",
@@ -68,11 +78,19 @@ if TYPE_CHECKING:
         ValueNotJson as ValueNotJson,
         ValueTooLarge as ValueTooLarge,
     )
-    from omniq_flow.flow.context import StepContext as StepContext
+    from omniq_flow.flow.app import App as App
+    from omniq_flow.flow.context import JobContext as JobContext, JobCtx as JobCtx, StepContext as StepContext
     from omniq_flow.flow.definition import Flow as Flow
     from omniq_flow.flow.markers import each as each, gather as gather, result as result
     from omniq_flow.flow.options import Retry as Retry
+    from omniq_flow.model.jobs import NewJob as NewJob
     from omniq_flow.model.runs import Failure as Failure
+    from omniq_flow.omniq.async_client import AsyncOmniqClient as AsyncOmniqClient
+    from omniq_flow.omniq.client import OmniqClient as OmniqClient
+    from omniq_flow.omniq.consume import Consumer as Consumer, consume as consume
+    from omniq_flow.omniq.monitor import QueueMonitor as QueueMonitor
+    from omniq_flow.omniq.results import ReserveJob as ReserveJob, ReservePaused as ReservePaused
+    from omniq_flow.ops.replies import BatchResultItem as BatchResultItem
 else:
 
     def __getattr__(name: str) -> object:

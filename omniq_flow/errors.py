@@ -14,7 +14,7 @@ from typing import ClassVar
 class OmniqFlowError(Exception):
     """The root of all errors raised on purpose by this package."""
 
-    code: ClassVar[str] = "INTERNAL"
+    code: str = "INTERNAL"
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
@@ -146,10 +146,11 @@ class StepSkipped(OmniqFlowError):
     code = "STEP_SKIPPED"
 
 
-class OperationRefused(OmniqFlowError):
-    """An operation answered with a reason code of the wire contract (`TOKEN_MISMATCH`, `NO_JOB`, …).
+class OperationRefused(OmniqFlowError, RuntimeError):
+    """An operation answered with a reason code of the wire contract (`TOKEN_MISMATCH`, `NOT_ACTIVE`, `NO_JOB`, …).
 
-    The code stands in `reason` and at the end of the message, where clients of OmniQ look for it.
+    That is its `code`; with the detail that may follow it (`BATCH_TOO_LARGE 100`) it ends the message, where clients of OmniQ
+    look for it. They catch `RuntimeError`.
     """
 
     code = "REFUSED"
@@ -158,7 +159,7 @@ class OperationRefused(OmniqFlowError):
     def __init__(self, operation: str, reason: str, *, where: str = "", hint: str = "") -> None:
         super().__init__(f"{operation} failed: {reason}", where=where, hint=hint)
         self.operation = operation
-        self.reason = reason
+        self.code = reason.partition(" ")[0] or self.code
 
 
 class ReplyError(OmniqFlowError):

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from omniq_flow.cli import argv as arguments
-from omniq_flow.cli.commands import flows, runs, server, start, worker
+from omniq_flow.cli.commands import counters, flows, groups, jobs, queues, runs, server, start, tui, worker
 from omniq_flow.cli.output import Output, ReaderGone
 from omniq_flow.cli.session import Session
 from omniq_flow.cli.trouble import report, unexpected
@@ -26,7 +26,8 @@ INTERRUPTED = 130
 
 EPILOG = (
     "Exit codes: 0 done, 1 the run failed or was cancelled, 2 wrong usage, 3 flow or input invalid, 4 server not reachable, "
-    "5 not found, 6 conflict, 7 gave up waiting (the run goes on), 130 interrupted."
+    "5 not found, 6 conflict or refused, 7 gave up waiting (the run goes on), 8 not confirmed, 9 partly done (a worker handed back "
+    "unfinished work), 130 interrupted."
 )
 
 app = typer.Typer(
@@ -42,7 +43,13 @@ app = typer.Typer(
 app.command("run")(start.run)
 app.command("start")(start.start)
 app.command("worker")(worker.worker)
+app.command("tui")(tui.tui)
+app.command("monitor", hidden=True)(tui.tui)
 app.add_typer(runs.app, name="runs")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(queues.app, name="queues")
+app.add_typer(groups.app, name="groups")
+app.add_typer(counters.app, name="counters")
 app.add_typer(flows.app, name="flows")
 app.command("graph")(flows.graph)
 app.add_typer(server.app, name="server")

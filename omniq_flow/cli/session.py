@@ -100,6 +100,13 @@ class Session:
             self.output.talk(f"server of this project: {address.url}" + (" (started)" if address.started_here else ""))
         return address.url
 
+    @property
+    def server_name(self) -> str:
+        """The address for people, without its password."""
+        from omniq_flow.client.connect import masked
+
+        return masked(self.url)
+
     def server_moved(self) -> bool:
         """Whether the project's own server is at another address than before; starts it if it is gone."""
         before, self.url = self.url, self.server.ensure().url
@@ -144,6 +151,16 @@ class Session:
         with suppress(NotFound):
             return find_run(client, self.queues(client, with_flows=False), name)
         return find_run(client, self.queues(client), name)
+
+
+def queue_name(name: str) -> str:
+    """A queue as it was named on the command line; `UsageError` for a name that no queue can have."""
+    from omniq_flow.model.names import check_queue
+
+    try:
+        return check_queue(name)
+    except ValueError as error:
+        raise UsageError(str(error), hint="omniq-flow queues list") from None
 
 
 def read_duration(text: str | None, flag: str) -> int | None:

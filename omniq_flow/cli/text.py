@@ -1,35 +1,10 @@
-"""Text for a terminal: nothing from outside may move the cursor, hide or recolour what is shown."""
+"""Tables for a terminal."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
-_C0_PICTURES = 0x2400
-_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
-
-
-def visible(text: str) -> str:
-    """A text in one line, with a visible placeholder for each character that acts instead of being seen."""
-    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
-
-
-def width(text: str) -> int:
-    """How many cells a text takes."""
-    return len(text) if text.isascii() else sum(map(_cells, text))
-
-
-def cut(text: str, cells: int) -> str:
-    """At most so many cells of a text, with an ellipsis where something was left out."""
-    if width(text) <= cells:
-        return text
-    kept, used = [], 0
-    for character in text:
-        used += _cells(character)
-        if used > cells - 1:
-            break
-        kept.append(character)
-    return "".join(kept) + "…"
+from omniq_flow.observe.text import cut as cut, visible as visible, width as width
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -39,24 +14,3 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     whole = [[head[n] for n in kept], *([row[n] for n in kept] for row in cells)]
     wide = [max(width(row[n]) for row in whole) for n in range(len(kept))]
     return ["  ".join(cell + " " * (size - width(cell)) for cell, size in zip(row, wide, strict=True)).rstrip() for row in whole]
-
-
-def _visible(character: str) -> str:
-    code = ord(character)
-    if character == "\n":
-        return "⏎"
-    if character == "\t":
-        return " "
-    if code < 0x20:
-        return chr(_C0_PICTURES + code)
-    if code == 0x7F:
-        return "␡"
-    if character in _DIRECTIONS or unicodedata.category(character) in ("Cc", "Cs"):
-        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    return character
-
-
-def _cells(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -20,7 +20,7 @@ from omniq_flow.observe.reading import read_run
 if TYPE_CHECKING:
     from omniq_flow.client.client import Client
     from omniq_flow.engine.registry import Registry
-    from omniq_flow.engine.worker import Worker
+    from omniq_flow.engine.worker import Ending, Worker
     from omniq_flow.flow.definition import Flow
     from omniq_flow.observe.snapshot import RunSnapshot
 
@@ -76,15 +76,15 @@ class Service:
         self._is_stopping = True
         self._worker.stop()
 
-    async def run(self) -> str:
-        """Work until stopped; says how it ended."""
+    async def run(self) -> Ending:
+        """Work until stopped; gives how it ended."""
         while True:
             working = asyncio.create_task(self._worker.run())
             moved = asyncio.create_task(self._server_moved())
             await asyncio.wait({working, moved}, return_when=asyncio.FIRST_COMPLETED)
             moved.cancel()
             if working.done():
-                return str(working.result()).replace("_", " ")
+                return working.result()
             working.cancel()
             await asyncio.wait({working})
             logger.warning("the server of this project was gone; another one was started")
@@ -103,12 +103,15 @@ class Service:
                 logger.warning("the server of this project does not come back: %s", error)
 
 
-async def serve(session: Session, flows: Registry, drain_ms: int) -> None:
-    """Work flows until a signal says to stop, then drain."""
+async def serve(session: Session, flows: Registry, drain_ms: int) -> Ending:
+    """Work flows until a signal says to stop, then drain; gives how that went."""
     service = Service(session, flows, drain_ms)
     with logging_to(Lines(session.output.talk), is_verbose=True), signals_to(service):
-        session.output.talk(f"worker serves {', '.join(flows.flows)}; ctrl-c drains")
-        session.output.talk(await service.run())
+        names = ", ".join([*flows.flows, *(f"jobs of {queue}" for queue in flows.handlers)])
+        session.output.talk(f"worker serves {names}; queues {', '.join(flows.queues)}; ctrl-c drains")
+        ending = await service.run()
+        session.output.talk(ending.replace("_", " "))
+        return ending
 
 
 def make_worker(session: Session, flows: Registry | list[Flow], drain_ms: int = DRAIN_MS) -> Worker:

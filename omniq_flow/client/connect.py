@@ -38,7 +38,10 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a server is and how to log in: either `path` (a Unix socket) or `host` and `port`."""
+    """Where a server is and how to log in: either `path` (a Unix socket) or `host` and `port`.
+
+    `name` is what the server's list of clients shows; one that it does not take is left out.
+    """
 
     host: str = ""
     port: int = 6379
@@ -47,6 +50,7 @@ class Target:
     username: str = ""
     password: str = field(default="", repr=False)
     tls: Tls | None = None
+    name: str = ""
 
     @classmethod
     def parse(cls, url: str) -> Target:
@@ -93,6 +97,11 @@ class ServerInfo:
     role: str
 
     @property
+    def is_cluster(self) -> bool:
+        """Whether this is one of a cluster's nodes."""
+        return self.mode == "cluster"
+
+    @property
     def is_replica(self) -> bool:
         return self.role in ("slave", "replica")
 
@@ -107,8 +116,8 @@ def welcome(reply: Any, target: Target) -> ServerInfo:
     info = _info(reply)
     if info.mode == "sentinel":
         raise Unreachable("this is a Sentinel, it keeps no data", "give the address of the primary that it watches")
-    if info.mode == "cluster":
-        raise Unreachable("this is a node of a cluster, which is not supported yet", "use a server without cluster mode")
+    if info.is_cluster and target.db:
+        raise Unreachable(f"this is a node of a cluster, where only database 0 is used, not {target.db}", "leave the number out")
     if info.version < (oldest := _OLDEST.get(info.product, (7, 0))):
         raise Unreachable(f"{info} is too old", f"{info.product} {'.'.join(map(str, oldest))} or newer is needed")
     return info

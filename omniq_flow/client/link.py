@@ -11,7 +11,6 @@ in order. A task that is cancelled leaves its place in the queue, so the link st
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import select
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,7 +22,16 @@ from redis.connection import HiredisRespSerializer
 from redis.exceptions import RedisError
 
 from omniq_flow.client.connect import ServerInfo, Target, welcome
-from omniq_flow.client.reach import CLOSED_BY_SERVER, GREETING, AsUnreachable, awaited_connection, blocking_connection, within, words
+from omniq_flow.client.reach import (
+    CLOSED_BY_SERVER,
+    AsUnreachable,
+    awaited_connection,
+    blocking_connection,
+    forgiven,
+    greeting,
+    within,
+    words,
+)
 from omniq_flow.client.trouble import Refusal
 from omniq_flow.ops.command import Arg
 
@@ -72,10 +80,12 @@ class Link:
         link = cls(blocking_connection(target, timeout_ms / 1000))
         try:
             link._connection.connect()
-            link._connection.send_packed_command((pack(GREETING),), check_health=False)
+            hello, *others = greeting(target)
+            link._connection.send_packed_command((pack([hello, *others]),), check_health=False)
             link.info = welcome(link._connection.read_response(disable_decoding=True), target)
-            with contextlib.suppress(Refusal):
-                link._connection.read_response()
+            for command in others:
+                with forgiven(command):
+                    link._connection.read_response()
         except BaseException:
             link.close()
             raise
@@ -151,10 +161,12 @@ class AsyncLink:
             try:
                 async with asyncio.timeout(timeout_ms / 1000):
                     await connection.connect()
-                    await connection.send_packed_command((pack(GREETING),), check_health=False)
+                    hello, *others = greeting(target)
+                    await connection.send_packed_command((pack([hello, *others]),), check_health=False)
                     info = welcome(await connection.read_response(disable_decoding=True), target)
-                    with contextlib.suppress(Refusal):
-                        await connection.read_response()
+                    for command in others:
+                        with forgiven(command):
+                            await connection.read_response()
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise

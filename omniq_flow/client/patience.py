@@ -50,14 +50,17 @@ class Attempts:
 class Journal:
     """Says once that the server was lost and once that it is back, however many connections and calls notice.
 
+    The same of a server that is there and takes no calls for a while: one that is loading, busy, or no primary now.
     Each connection belongs to an era, and a loss ends the era: a call that finds out later, by an older
     connection, brings no news. Safe to share between threads.
     """
 
     target: Target
     clock: Clock = monotonic_ms
+    level: int = logging.WARNING
     _era: int = 0
     _lost_at_ms: int | None = None
+    _refused_at_ms: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def connected(self) -> int:
@@ -66,7 +69,7 @@ class Journal:
             if (lost_at_ms := self._lost_at_ms) is not None:
                 self._era += 1
                 self._lost_at_ms = None
-                logger.warning("connection to %s restored after %.1f s", self.target.where, (self.clock() - lost_at_ms) / 1000)
+                logger.log(self.level, "connection to %s restored after %.1f s", self.target.where, (self.clock() - lost_at_ms) / 1000)
             return self._era
 
     def lost(self, reason: str, era: int) -> None:
@@ -74,4 +77,19 @@ class Journal:
         with self._lock:
             if era == self._era and self._lost_at_ms is None:
                 self._lost_at_ms = self.clock()
-                logger.warning("connection to %s lost: %s", self.target.where, reason)
+                logger.log(self.level, "connection to %s lost: %s", self.target.where, reason)
+
+    def answered(self, refused: str, is_served: bool) -> None:
+        """Note why the server takes no calls for now (`refused`), or that it carried out a script.
+
+        Only a script ends it: a replica answers whoever reads.
+        """
+        if not refused and not (is_served and self._refused_at_ms is not None):
+            return
+        with self._lock:
+            if refused and self._refused_at_ms is None:
+                self._refused_at_ms = self.clock()
+                logger.log(self.level, "%s takes no calls for now: %s", self.target.where, refused)
+            elif not refused and (refused_at_ms := self._refused_at_ms) is not None:
+                self._refused_at_ms = None
+                logger.log(self.level, "%s takes calls again after %.1f s", self.target.where, (self.clock() - refused_at_ms) / 1000)

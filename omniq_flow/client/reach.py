@@ -36,9 +36,6 @@ from omniq_flow.client.trouble import Refusal, Unreachable
 
 CLOSED_BY_SERVER = "the server closed the connection"
 NO_REDIS = "something answers there, but not as Redis or Valkey does"
-GREETING = [("HELLO", "2"), ("CLIENT", "SETINFO", "LIB-NAME", "omniq-flow")]
-"""Sent when redis-py has logged in. A refused SETINFO is no failure: Redis 7.0 lacks it, and some users may not call it."""
-
 # redis-py's own SETINFO would swallow the refusal of a server that is full. Its switch has changed its name.
 _NO_NAME: dict[str, Any] = {"driver_info": None} if hasattr(redis, "DriverInfo") else {"lib_name": None, "lib_version": None}
 
@@ -53,6 +50,19 @@ def _parser_like(base: Any) -> Any:
 
 _BLOCKING_PARSER = _parser_like(blocking.DefaultParser)
 _AWAITED_PARSER = _parser_like(awaited.DefaultParser)
+
+
+def greeting(target: Target) -> list[tuple[str, ...]]:
+    """What is sent when redis-py has logged in; the hello first: a cluster is known before it is asked for a database."""
+    database = [("SELECT", str(target.db))] if target.db else []
+    name = [("CLIENT", "SETNAME", target.name)] if target.name else []
+    return [("HELLO", "2"), *database, ("CLIENT", "SETINFO", "LIB-NAME", "omniq-flow"), *name]
+
+
+def forgiven(command: tuple[str, ...]) -> contextlib.AbstractContextManager[None]:
+    """Overlooks that a part of the greeting was refused, unless it matters: Redis 7.0 lacks SETINFO, some users may not call
+    it, and a name may be one that the server does not take."""
+    return contextlib.suppress(Refusal) if command[0] == "CLIENT" else contextlib.nullcontext()
 
 
 def blocking_connection(target: Target, timeout_s: float) -> Any:
@@ -74,7 +84,7 @@ def _kind(target: Target, module: Any) -> Any:
 
 
 def _options(target: Target) -> dict[str, Any]:
-    options: dict[str, Any] = {"db": target.db, "protocol": 2} | _NO_NAME
+    options: dict[str, Any] = {"db": 0, "protocol": 2} | _NO_NAME
     options |= {"retry": Retry(NoBackoff(), 0), "health_check_interval": 0}
     if target.username or target.password:
         # With a name, a server that wants no password takes any.

@@ -63,6 +63,8 @@ _PASSING = {
     "NOREPLICAS": Meaning("the server has too few replicas to accept writes", "see min-replicas-to-write", True),
     "CLUSTERDOWN": Meaning("the cluster is down", "look at CLUSTER INFO", True, True),
 }
+MOVING = Meaning("the cluster is moving these keys to another node (ASK)", "wait until it is done, or end it: CLUSTER SETSLOT", True)
+DISAGREE = Meaning("the cluster's nodes disagree who has these keys (MOVED)", "look at CLUSTER SLOTS of each node", True)
 _STANDING = {
     "OOM": Meaning("the server is out of memory", "raise maxmemory or make room; nothing was changed"),
     "NOAUTH": Meaning("the server wants a password", "put it into the address: redis://user:password@host"),
@@ -72,9 +74,13 @@ _STANDING = {
 }
 
 
+# A script whose user lacks a right: Valkey and newer Redis, then Redis 7.0, which has no code for it.
+_INSIDE_A_SCRIPT = ("ACL failure", "The user executing the script can't")
+
+
 def refusal_of(refusal: Refusal) -> Meaning:
     """The meaning of an error reply that stopped a call; for unknown codes the server's own words."""
-    code = "NOPERM" if refusal.text.startswith("ACL failure") else refusal.code
+    code = "NOPERM" if refusal.text.startswith(_INSIDE_A_SCRIPT) else refusal.code
     if passing := _PASSING.get(code):
         return Meaning(f"{passing.reason} ({code})", passing.hint, True, passing.needs_new_link)
     if standing := _STANDING.get(code):
@@ -85,4 +91,4 @@ def refusal_of(refusal: Refusal) -> Meaning:
 
 def is_of_server(refusal: Refusal) -> bool:
     """Whether the server refused to serve, as against a script that failed."""
-    return refusal.code in _PASSING or refusal.code in _STANDING or refusal.text.startswith("ACL failure")
+    return refusal.code in _PASSING or refusal.code in _STANDING or refusal.text.startswith(_INSIDE_A_SCRIPT)

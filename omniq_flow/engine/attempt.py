@@ -8,12 +8,11 @@ is reported is the first word on it: the outcome, a time-out, or that it is give
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from omniq_flow.engine.binding import Bound, Given
 from omniq_flow.engine.outcomes import Outcome
-from omniq_flow.flow.context import StepContext
 from omniq_flow.ops.ticks import Taken
 
 
@@ -32,12 +31,27 @@ class Flag:
         return self._is_set
 
 
+class Callee(Protocol):
+    """A handler as it is called: a step of a plan, or the plain jobs of a queue. `given` and `context` are its own affair."""
+
+    @property
+    def is_async(self) -> bool: ...
+    @property
+    def is_process(self) -> bool: ...
+    @property
+    def timeout_ms(self) -> int: ...
+    def call(self, given: Any, context: Any, roll: float) -> Outcome: ...
+    async def call_async(self, given: Any, context: Any, roll: float, is_ours: Callable[[], bool]) -> Outcome | None: ...
+    def failed(self, error: BaseException, context: Any, roll: float) -> Outcome: ...
+
+
 @dataclass(slots=True, eq=False)
 class Attempt:
     """A leased job and all that is known of it. Times are of the monotonic clock.
 
     `trusted_until` is when somebody else may take the job unless its lease was extended; it counts from before the call.
-    `is_gone`: the server said that the lease is held by nobody or by somebody else. `is_stopped`: we ended the handler.
+    `beat_ms` is how often it is extended, 0 for as often as others. `is_gone`: the server said that the lease is held by
+    nobody or by somebody else. `is_stopped`: we ended the handler.
     """
 
     queue: str
@@ -46,13 +60,15 @@ class Attempt:
     extended_at: int
     trusted_until: int
     taken_at: int
-    bound: Bound | None = None
-    given: list[Given] = field(default_factory=list)
-    context: StepContext | None = None
+    bound: Callee | None = None
+    given: Any = ()
+    context: Any = None
     cancelled: Flag = field(default_factory=Flag)
     lease_lost: Flag = field(default_factory=Flag)
+    beat_ms: int = 0
     given_at: int = 0
     started_at: int = 0
+    ended_at: int = 0
     is_waiting: bool = False
     is_running: bool = False
     is_entered: bool = False
@@ -76,6 +92,11 @@ class Attempt:
     def name(self) -> str:
         """The step run as people read it, or the id of a plain job."""
         return str(self.taken.flow.step_run) if self.taken.flow else self.taken.job_id
+
+    @property
+    def title(self) -> str:
+        """What a log calls it."""
+        return f"{self.name} of run {self.run_id}" if self.taken.flow else f"job {self.name} of queue {self.queue}"
 
     @property
     def extra(self) -> dict[str, object]:

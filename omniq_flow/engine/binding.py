@@ -40,6 +40,18 @@ class Bound:
     context_params: tuple[str, ...] = ()
     _readers: dict[str, Read] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def is_async(self) -> bool:
+        return self.code.is_async
+
+    @property
+    def is_process(self) -> bool:
+        return self.step.options.process
+
+    @property
+    def timeout_ms(self) -> int:
+        return self.step.options.timeout_ms
+
     @classmethod
     def of(cls, step: StepPlan, code: StepCode, *, is_mapped: bool) -> Bound:
         context = tuple(i.param for i in step.inputs if i.kind == "context")

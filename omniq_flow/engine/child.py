@@ -16,11 +16,14 @@ from functools import cache
 from queue import SimpleQueue
 from typing import BinaryIO
 
+from omniq_flow.client.connect import Target
 from omniq_flow.engine.attempt import Flag
 from omniq_flow.engine.binding import Bound
 from omniq_flow.engine.frames import Call, log_line, outcome_line
 from omniq_flow.engine.outcomes import Outcome, failed
-from omniq_flow.engine.registry import Registry, flows_of, load_file
+from omniq_flow.engine.registry import Registry, load_file, served_of
+from omniq_flow.engine.tools import Tools
+from omniq_flow.flow.context import NO_TOOLS
 
 
 class _Channel:
@@ -60,13 +63,19 @@ class _Channel:
 
 @cache
 def _flows(file: str, limit: int) -> Registry:
-    registry = Registry.of(flows_of(load_file(file)), value_limit=limit)
+    registry = Registry.of(served_of(load_file(file)), value_limit=limit)
     registry.raise_faults()
     return registry
 
 
+@cache
+def _tools(target: Target) -> Tools:
+    return Tools(target)
+
+
 def _run(call: Call, channel: _Channel) -> Outcome:
-    context = replace(call.context, cancelled=channel.cancelled, write_log=lambda text: channel.say(log_line(text)))
+    tools = _tools(call.target) if call.target else NO_TOOLS
+    context = replace(call.context, cancelled=channel.cancelled, write_log=lambda text: channel.say(log_line(text)), tools=tools)
     try:
         code = _flows(call.file, call.limit).code(context.flow, call.step.name)
     except Exception as error:

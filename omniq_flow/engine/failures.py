@@ -31,12 +31,15 @@ def message_of(error: BaseException) -> str:
     return cut(_said(error))
 
 
+def head_of(error: BaseException) -> str:
+    """`Type: message`, cut to the limit."""
+    return cut(_head(error))
+
+
 def text_of(error: BaseException) -> str:
     """`Type: message`, and below it the line that raised."""
-    said = _said(error)
-    head = f"{type_of(error)}: {said}" if said else type_of(error)
     where = _where(error)
-    return cut(head, f"\n{where}" if where else "")
+    return cut(_head(error), f"\n{where}" if where else "")
 
 
 def cut(text: str, tail: str = "") -> str:
@@ -54,6 +57,11 @@ def cut(text: str, tail: str = "") -> str:
 def _clean(text: str) -> bytes:
     """A lone surrogate stays visible as its escape."""
     return text.encode("utf-8", "backslashreplace")
+
+
+def _head(error: BaseException) -> str:
+    said = _said(error)
+    return f"{type_of(error)}: {said}" if said else type_of(error)
 
 
 def _said(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from omniq_flow.client.connect import Target, Tls
 from omniq_flow.engine.binding import Given
 from omniq_flow.engine.outcomes import Outcome
 from omniq_flow.flow.context import StepContext
@@ -24,7 +25,7 @@ _CONTEXT = ("run_id", "flow", "attempt", "max_attempts", "idempotency_key", "fen
 
 @dataclass(frozen=True)
 class Call:
-    """One handler to run. `context` has no flags and no log yet."""
+    """One handler to run. `context` has no flags, no log and no tools yet; these reach the server at `target`."""
 
     file: str
     step: StepPlan
@@ -33,6 +34,7 @@ class Call:
     given: list[Given]
     context: StepContext
     roll: float
+    target: Target | None = None
 
     def line(self) -> bytes:
         context = {name: getattr(self.context, name) for name in _CONTEXT} | {"step_run": self.context.step_run.id}
@@ -45,6 +47,7 @@ class Call:
                 "given": [_pack(g) for g in self.given],
                 "context": context,
                 "roll": self.roll,
+                "target": self.target and asdict(self.target),
             }
         )
 
@@ -59,6 +62,7 @@ class Call:
             [_unpack(g) for g in data["given"]],
             StepContext(step_run=StepRun.parse(context.pop("step_run")), **context),
             data["roll"],
+            data["target"] and _target(data["target"]),
         )
 
 
@@ -103,6 +107,10 @@ def _unpack(data: Any) -> Given:
     if isinstance(data, list):
         return [_unpack(d) for d in data]
     return data if data is None else Failure(**data)
+
+
+def _target(data: dict[str, Any]) -> Target:
+    return Target(**{**data, "tls": data["tls"] and Tls(**data["tls"])})
 
 
 def _step(data: dict[str, Any]) -> StepPlan:

@@ -1,4 +1,4 @@
-"""The thread that extends leases. It shares nothing with the event loop but the leases, and has its own connection.
+"""The thread that extends leases. It shares nothing with the event loop but the leases, and has a client of its own.
 
 So a handler that blocks the loop, or a loop that is busy, does not cost a lease. Only code that holds the interpreter
 itself for longer than a lease (a huge C call that does not let go of the GIL) starves this thread; such a step says
@@ -17,11 +17,9 @@ from collections.abc import Callable
 from itertools import groupby
 from operator import attrgetter
 
+from omniq_flow.client.client import Client
 from omniq_flow.client.connect import Target
-from omniq_flow.client.exchange import Exchange
-from omniq_flow.client.link import Link
 from omniq_flow.client.retry import RetryPolicy
-from omniq_flow.client.trouble import Unreachable
 from omniq_flow.engine.attempt import Attempt
 from omniq_flow.engine.lease import Leases, due_at, extend, is_near
 from omniq_flow.errors import OmniqFlowError, ServerUnavailable
@@ -35,7 +33,6 @@ LONGEST_NAP_MS = 10_000
 AGAIN_MS = 250
 LONGEST_CALL_MS = 2_000
 SHORTEST_CALL_MS = 200
-ONCE = RetryPolicy(attempts=1)
 
 Told = Callable[[Attempt], None]
 
@@ -44,11 +41,11 @@ class Heartbeat:
     """Extends the leases of a worker until `stop`. `tell` hears, in this thread, of each lease that was lost or cancelled."""
 
     def __init__(self, target: Target, leases: Leases, tell: Told, clock: Clock = monotonic_ms) -> None:
-        self._target = target
+        # The client of the loop tells of each fault; twice is no better.
+        self._client = Client(target, LONGEST_CALL_MS / 1000, LONGEST_CALL_MS / 1000, RetryPolicy(), log_level=logging.DEBUG)
         self._leases = leases
         self._tell = tell
         self._clock = clock
-        self._link: Link | None = None
         self._thread = threading.Thread(target=self._run, name="omniq-flow-heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -68,7 +65,7 @@ class Heartbeat:
                 # Whatever it was: without this thread every lease is lost.
                 logger.exception("heartbeat failed; it goes on")
                 pause_until = self._clock() + AGAIN_MS
-        self._hang_up()
+        self._client.close()
 
     def _next_at(self) -> int:
         now = self._clock()
@@ -97,8 +94,7 @@ class Heartbeat:
         timeout_ms = max(SHORTEST_CALL_MS, min(LONGEST_CALL_MS, min(a.lease_ms for a in attempts) // 4))
         try:
             beats = self._execute(lease_beat(queue, [(a.taken.job_id, a.token) for a in attempts]), timeout_ms)
-        except (ServerUnavailable, Unreachable) as error:
-            # The client of the loop tells of the fault; twice is no better.
+        except ServerUnavailable as error:
             logger.debug("heartbeat not sent: %s", error)
             return False
         except OmniqFlowError:
@@ -123,18 +119,4 @@ class Heartbeat:
 
     def _execute(self, op: Command[tuple[Beat, ...]], timeout_ms: int) -> tuple[Beat, ...]:
         """One call with a time limit of its own, sent once: the next round is the second try."""
-        if self._link is None or not self._link.is_good():
-            self._hang_up()
-            self._link = Link.open(self._target, timeout_ms)
-        exchange = Exchange(self._target, ONCE, [op])
-        while not exchange.is_done:
-            exchange.take(self._link.talk(exchange.packet(), exchange.count, timeout_ms))
-        if exchange.needs_new_link:
-            self._hang_up()
-        beats: tuple[Beat, ...] = exchange.results()[0]
-        return beats
-
-    def _hang_up(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        return self._client.execute_once(op, timeout_ms)

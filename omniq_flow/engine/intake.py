@@ -15,12 +15,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from omniq_flow.engine.attempt import Attempt
+from omniq_flow.engine.binding import Bound
 from omniq_flow.engine.inputs import Reader, inline
 from omniq_flow.engine.lease import beat_every_ms, extend
 from omniq_flow.engine.outcomes import RELEASED, UNKNOWN, Outcome
 from omniq_flow.engine.shop import Shop, again_ms
 from omniq_flow.errors import NotFound, OmniqFlowError, ServerUnavailable
-from omniq_flow.flow.context import StepContext
+from omniq_flow.flow.context import JobContext, StepContext
 from omniq_flow.model.clock import monotonic_ms
 from omniq_flow.model.plan import Plan
 from omniq_flow.ops.ticks import MAX_BEATS, Taken, TickReply, lease_beat
@@ -53,7 +54,17 @@ class Intake:
         attempts = []
         for taken in reply.taken:
             lease_ms = max(taken.until_ms - reply.now_ms, 1)
-            attempts.append(Attempt(self._lane.queue, taken, lease_ms, asked_at, asked_at + lease_ms, now))
+            attempts.append(
+                Attempt(
+                    self._lane.queue,
+                    taken,
+                    lease_ms,
+                    asked_at,
+                    asked_at + lease_ms,
+                    now,
+                    beat_ms=self._shop.beat_ms and min(self._shop.beat_ms, beat_every_ms(lease_ms)),
+                )
+            )
         if not attempts:
             return
         late = [a for a in attempts if now - asked_at > beat_every_ms(a.lease_ms)]
@@ -83,7 +94,7 @@ class Intake:
         if self._lane.is_draining or attempt.is_gone:
             self._lane.report(attempt, RELEASED)
         elif taken.flow is None:
-            self._unknown(attempt, f"plain jobs of {self._lane.queue}")
+            self._bind_job(attempt)
         elif plan := self._shop.plans.known(taken.plan_sha):
             self._bind(attempt, plan)
         else:
@@ -99,9 +110,31 @@ class Intake:
         attempt.bound, attempt.context = bound, self._context(attempt, taken, plan.flow)
         given = inline(bound, taken)
         if given is None:
-            self._lane.spawn(self._read(attempt, plan))
+            self._lane.spawn(self._read(attempt, plan, bound))
             return
         attempt.given = given
+        self._offer(attempt)
+
+    def _bind_job(self, attempt: Attempt) -> None:
+        taken, queue = attempt.taken, self._lane.queue
+        bound = self._shop.jobs.get(queue)
+        if bound is None:
+            self._unknown(attempt, f"plain jobs of {queue}")
+            return
+        attempt.bound, attempt.given = bound, taken.payload
+        attempt.context = JobContext(
+            queue,
+            taken.job_id,
+            taken.payload,
+            attempt=taken.attempt,
+            max_attempts=taken.max_attempts,
+            lock_until_ms=taken.until_ms,
+            lease_token=taken.token,
+            gid=taken.gid,
+            cancelled=attempt.cancelled,
+            lease_lost=attempt.lease_lost,
+            tools=self._shop.tools,
+        )
         self._offer(attempt)
 
     def _offer(self, attempt: Attempt) -> None:
@@ -123,6 +156,7 @@ class Intake:
             cancelled=attempt.cancelled,
             lease_lost=attempt.lease_lost,
             write_log=partial(self._shop.run_log.write, self._lane.queue, taken.flow.run_id, taken.flow.step_run.id),
+            tools=self._shop.tools,
         )
 
     def _unknown(self, attempt: Attempt, what: str) -> None:
@@ -143,11 +177,9 @@ class Intake:
             except (NotFound, ValueError) as error:
                 self._unknown(attempt, f"plan {taken.plan_sha[:12]} ({error})")
 
-    async def _read(self, attempt: Attempt, plan: Plan) -> None:
+    async def _read(self, attempt: Attempt, plan: Plan, bound: Bound) -> None:
         """Inputs that the take did not carry."""
-        assert attempt.bound is not None
-        assert attempt.context is not None
-        reader = Reader(self._shop.client, self._lane.queue, plan, attempt.bound, attempt.taken)
+        reader = Reader(self._shop.client, self._lane.queue, plan, bound, attempt.taken)
         while not attempt.is_reported:
             try:
                 attempt.given = await reader.read()
@@ -156,4 +188,4 @@ class Intake:
             except ServerUnavailable:
                 await asyncio.sleep(again_ms(3) / 1000)
             except Exception as error:
-                self._lane.report(attempt, attempt.bound.failed(error, attempt.context, random.random()))
+                self._lane.report(attempt, bound.failed(error, attempt.context, random.random()))

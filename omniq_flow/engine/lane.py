@@ -113,17 +113,17 @@ class Lane:
             self._lose(attempt, GONE)
             self.shop.handlers.stop(attempt)
             return
-        logger.warning("lease in doubt: %s of run %s: no heartbeat came through in time", attempt.name, attempt.run_id, extra=attempt.extra)
-        if attempt.is_running:
-            self.shop.handlers.stop(attempt)
-        else:
+        logger.warning("lease in doubt: %s: no heartbeat came through in time", attempt.title, extra=attempt.extra)
+        if self.shop.handlers.withdraw(attempt):
             self.report(attempt, RELEASED)
+        else:
+            self.shop.handlers.stop(attempt)
 
     def drain(self) -> None:
         """Take nothing any more; give back what was not started."""
         self.is_draining = True
         for attempt in list(self.held.values()):
-            if not attempt.is_running and not attempt.is_reported:
+            if not attempt.is_reported and self.shop.handlers.withdraw(attempt):
                 self.report(attempt, RELEASED)
         self._check_done()
         self.notify()
@@ -169,7 +169,8 @@ class Lane:
 
     def _nap(self) -> Nap:
         now = monotonic_ms()
-        sleep = nap(self.shop.polling.interval_ms(now), self.server_now, self._next_ms, now - self.replied_at)
+        interval_ms = self.shop.polling.interval_ms(now, is_full=not self._want())
+        sleep = nap(interval_ms, self.server_now, self._next_ms, now - self.replied_at)
         return Nap(max(sleep.ms, SHORTEST_NAP_MS), sleep.cause)
 
     async def _pause(self, ms: int | None) -> bool:
@@ -271,9 +272,7 @@ class Lane:
                     self._settled(attempt, reply.codes[0])
         elif batch:
             (attempt,) = batch
-            logger.error(
-                "report of %s of run %s refused, its lease will lapse: %s", attempt.name, attempt.run_id, error, extra=attempt.extra
-            )
+            logger.error("report of %s refused, its lease will lapse: %s", attempt.title, error, extra=attempt.extra)
             self._forget(attempt)
         else:
             if str(error) != self._refusal:
@@ -287,7 +286,7 @@ class Lane:
         self.to_sweep.update(reply.to_sweep)
         self.has_more = bool(reply.taken or reply.next_ms)
         if not take:
-            self._is_empty, self._next_ms = False, 0
+            self._is_empty, self._next_ms = False, reply.next_ms
             return
         self._is_empty, self._next_ms = len(reply.taken) < take, reply.next_ms
         if idle_ms:
@@ -305,19 +304,17 @@ class Lane:
         outcome = attempt.outcome
         assert outcome is not None
         if code == "FAILED":
-            logger.warning("%s of run %s failed: %s", attempt.name, attempt.run_id, outcome.error, extra=attempt.extra)
+            logger.warning("%s failed: %s", attempt.title, outcome.error, extra=attempt.extra)
         elif code == "RETRY":
             said = outcome.error.split("\n", 1)[0]
-            logger.info(
-                "%s of run %s: attempt %d failed: %s", attempt.name, attempt.run_id, attempt.taken.attempt, said, extra=attempt.extra
-            )
+            logger.info("%s: attempt %d failed: %s", attempt.title, attempt.taken.attempt, said, extra=attempt.extra)
         elif code == "LOST" and outcome.kind == "fail":
             # A failure that was reported before, in a tick whose reply was lost, says the same.
-            logger.info("%s of run %s: its failure is known, or its lease lost", attempt.name, attempt.run_id, extra=attempt.extra)
+            logger.info("%s: its failure is known, or its lease lost", attempt.title, extra=attempt.extra)
         elif code == "LOST" and outcome.kind != "release":
             self._lose(attempt, "its report was refused")
         elif code in ("STALE", "GONE", "BAD_LIST"):
-            logger.warning("the report of %s of run %s came to nothing: %s", attempt.name, attempt.run_id, code, extra=attempt.extra)
+            logger.warning("the report of %s came to nothing: %s", attempt.title, code, extra=attempt.extra)
 
     # an attempt, from the take to the word on its report
 
@@ -340,7 +337,7 @@ class Lane:
             except LeaseLost:
                 self._lose(attempt, "its list was refused")
             except OmniqFlowError as error:
-                logger.error("the list of %s of run %s is refused: %s", attempt.name, attempt.run_id, error, extra=attempt.extra)
+                logger.error("the list of %s is refused: %s", attempt.title, error, extra=attempt.extra)
                 self._forget(attempt)
 
     def _finish(self, attempt: Attempt) -> None:
@@ -348,7 +345,7 @@ class Lane:
         self.notify()
 
     def _lose(self, attempt: Attempt, why: str) -> None:
-        logger.warning("lease lost: %s of run %s: %s", attempt.name, attempt.run_id, why, extra=attempt.extra)
+        logger.warning("lease lost: %s: %s", attempt.title, why, extra=attempt.extra)
         self._forget(attempt)
 
     def _forget(self, attempt: Attempt) -> None:

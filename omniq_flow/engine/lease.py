@@ -26,12 +26,12 @@ def beat_every_ms(lease_ms: int) -> int:
 
 
 def due_at(attempt: Attempt) -> int:
-    return attempt.extended_at + beat_every_ms(attempt.lease_ms)
+    return attempt.extended_at + (attempt.beat_ms or beat_every_ms(attempt.lease_ms))
 
 
 def is_near(attempt: Attempt, now: int) -> bool:
     """Whether a beat that goes out now should carry this lease as well."""
-    return now >= attempt.extended_at + beat_every_ms(attempt.lease_ms) // 2
+    return now >= attempt.extended_at + (attempt.beat_ms or beat_every_ms(attempt.lease_ms)) // 2
 
 
 def extend(attempt: Attempt, asked_at: int) -> None:

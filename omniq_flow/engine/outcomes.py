@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from omniq_flow.engine.failures import message_of, text_of, type_of
+from omniq_flow.engine.failures import head_of, message_of, text_of, type_of
 from omniq_flow.errors import StepFailed, StepSkipped, ValueNotJson, ValueTooLarge
 from omniq_flow.flow.options import backoff_ms
 from omniq_flow.flow.values import Codec
@@ -21,6 +21,8 @@ from omniq_flow.model.runs import Failure
 from omniq_flow.ops.ticks import OutcomeKind, Settled
 
 UNKNOWN_DELAY_MS = 5_000
+OWN_BACKOFF = -1
+"""In place of a delay: the back-off that the job's own record names."""
 
 
 class InputUnreadable(ValueNotJson):
@@ -46,6 +48,7 @@ class Outcome:
 
 
 SKIPPED = Outcome("skip")
+DONE = Outcome("ok")
 RELEASED = Outcome("release")
 UNKNOWN = Outcome("release", UNKNOWN_DELAY_MS)
 
@@ -66,6 +69,20 @@ def failed(error: BaseException, step: str, attempt: int, options: StepOptions, 
     if isinstance(error, StepSkipped):
         return SKIPPED
     failure = Failure(type_of(error), message_of(error), step, attempt)
-    is_final = isinstance(error, (StepFailed, ValueNotJson, ValueTooLarge))
-    delay_ms = 0 if is_final else backoff_ms(options, attempt, roll)
-    return Outcome("fatal" if is_final else "fail", delay_ms, failure.json.encode(), text_of(error))
+    final = is_final(error)
+    delay_ms = 0 if final else backoff_ms(options, attempt, roll)
+    return Outcome("fatal" if final else "fail", delay_ms, failure.json.encode(), text_of(error))
+
+
+def job_failed(error: BaseException) -> Outcome:
+    """The outcome of whatever the handler of a plain job raised; a skipped job is a completed one."""
+    if isinstance(error, StepSkipped):
+        return DONE
+    if is_final(error):
+        return Outcome("fatal", error=head_of(error))
+    return Outcome("fail", OWN_BACKOFF, error=head_of(error))
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether the next attempt would end the same way."""
+    return isinstance(error, (StepFailed, ValueNotJson, ValueTooLarge))

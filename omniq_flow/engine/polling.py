@@ -3,6 +3,9 @@
 Work of ours announces itself: a wake-up, or the time that the last reply named. Clients that do not know of wake-ups do
 neither, so an idle worker looks by itself, slowly. Finds it a job that way, such a client lives here, and it looks often
 for a while. A fixed interval switches that off.
+
+A worker without a free slot looks as well: it takes nothing, but what is due or has lapsed in its queue must not wait until
+its handlers end (H22).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Literal
 SLOW_MS = 2_000
 OFTEN_MS = 100
 OFTEN_FOR_MS = 300_000
+FULL_MS = 500
 SLACK_MS = 1_000
 """An idle worker stays registered for so much longer than it sleeps."""
 
@@ -26,7 +30,11 @@ class Polling:
     fixed_ms: int | None = None
     often_until: int = 0
 
-    def interval_ms(self, now: int) -> int:
+    def interval_ms(self, now: int, *, is_full: bool = False) -> int:
+        interval_ms = self._free_ms(now)
+        return min(interval_ms, FULL_MS) if is_full else interval_ms
+
+    def _free_ms(self, now: int) -> int:
         if self.fixed_ms is not None:
             return self.fixed_ms
         return OFTEN_MS if now < self.often_until else SLOW_MS

@@ -14,7 +14,9 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 
+from omniq_flow.client.connect import Target
 from omniq_flow.engine.attempt import Attempt
+from omniq_flow.engine.binding import Bound
 from omniq_flow.engine.frames import CANCELLED, Call, parse_outcome
 from omniq_flow.engine.outcomes import Outcome
 
@@ -26,9 +28,10 @@ class ProcessDied(Exception):
 
 
 class Children:
-    """The child processes of a worker, made as they are wanted."""
+    """The child processes of a worker, made as they are wanted. With a `target` their handlers reach the server."""
 
-    def __init__(self) -> None:
+    def __init__(self, target: Target | None = None) -> None:
+        self._target = target
         self._idle: list[Process] = []
         self._busy: dict[Attempt, Process] = {}
 
@@ -60,12 +63,13 @@ class Children:
         await asyncio.gather(*(child.wait() for child in children))
 
     async def _talk(self, child: Process, attempt: Attempt, roll: float) -> Outcome:
-        assert attempt.bound is not None
-        assert attempt.context is not None
+        assert isinstance(attempt.bound, Bound)
         assert child.stdin is not None
         assert child.stdout is not None
         bound = attempt.bound
-        call = Call(bound.code.file, bound.step, bound.is_mapped, bound.code.codec.limit, attempt.given, attempt.context, roll)
+        call = Call(
+            bound.code.file, bound.step, bound.is_mapped, bound.code.codec.limit, attempt.given, attempt.context, roll, self._target
+        )
         with contextlib.suppress(ConnectionError):
             child.stdin.write(call.line())
             await child.stdin.drain()

@@ -1,4 +1,4 @@
-"""The flows that this process has code for, found in files.
+"""The flows and the handlers of plain jobs that this process has code for, found in files.
 
 Every `*.py` of a folder is imported under a name of its own, so that a file called `json.py` hides nothing and two
 folders may hold a `mail.py`. A file that does not load, or a flow that is wired wrongly, is a fault with file and line;
@@ -12,12 +12,13 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 from omniq_flow.errors import Fault, FlowDefinitionError, FlowLoadError
+from omniq_flow.flow.app import App, JobHandler, twice
 from omniq_flow.flow.definition import Flow
 from omniq_flow.flow.source import short_path
 from omniq_flow.flow.values import MAX_VALUE, Codec
@@ -45,18 +46,20 @@ class StepCode:
 
 @dataclass
 class Registry:
-    """Flows by name, and what is wrong with those that are not there."""
+    """Flows by name, handlers of plain jobs by queue, and what is wrong with those that are not there."""
 
     flows: dict[str, Flow] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     value_limit: int = MAX_VALUE
+    handlers: dict[str, JobHandler] = field(default_factory=dict)
     _codes: dict[tuple[str, str], StepCode] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, flows: Iterable[Flow], faults: Iterable[Fault] = (), *, value_limit: int = MAX_VALUE) -> Registry:
-        """A registry of these flows; a wrong wiring or a name used twice becomes a fault."""
+    def of(cls, served: Iterable[Flow | App], faults: Iterable[Fault] = (), *, value_limit: int = MAX_VALUE) -> Registry:
+        """A registry of these flows and apps; a wrong wiring, a name or a queue used twice becomes a fault."""
         kept: dict[str, Flow] = {}
         found = list(faults)
+        flows, apps = _parted(served)
         for flow in flows:
             try:
                 flow.check()
@@ -67,32 +70,46 @@ class Registry:
             # The same lines imported twice, under the name we gave and by another file, are one flow.
             if first is not flow and first.where != flow.where:
                 found.append(Fault(f"flow {flow.name}: is defined twice, first at {first.where}", flow.where))
-        return cls(kept, tuple(found), value_limit)
+        handlers: dict[str, JobHandler] = {}
+        for app in apps:
+            found += app.faults
+            for handler in app:
+                known = handlers.setdefault(handler.queue, handler)
+                if known is not handler and (known.where != handler.where or not known.where):
+                    found.append(twice(handler.queue, known.where, handler.where))
+        return cls(kept, tuple(found), value_limit, handlers)
 
     @classmethod
     def load(cls, folder: Path | str, *, value_limit: int = MAX_VALUE) -> Registry:
-        """All flows of a folder's files; names that begin with `_` or `.` are left out."""
-        flows: list[Flow] = []
+        """All that is in a folder's files; names that begin with `_` or `.` are left out."""
+        served: list[Flow | App] = []
         faults: list[Fault] = []
         files = sorted(Path(folder).glob("*.py")) if Path(folder).is_dir() else []
         for file in files:
             if file.name.startswith(("_", ".")):
                 continue
             try:
-                flows += flows_of(load_file(file))
+                served += served_of(load_file(file))
             except FlowLoadError as error:
                 faults += error.faults
-        return cls.of(flows, faults, value_limit=value_limit)
+        return cls.of(served, faults, value_limit=value_limit)
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The home queues of all flows, each once."""
-        return tuple(dict.fromkeys(flow.queue for flow in self.flows.values()))
+        """The home queues of all flows and the queues of all handlers, each once."""
+        return tuple(dict.fromkeys([*(flow.queue for flow in self.flows.values()), *self.handlers]))
 
     @property
     def serves(self) -> dict[str, list[str]]:
-        """Flow -> its steps, as a worker tells it."""
-        return {name: list(flow.steps) for name, flow in self.flows.items()}
+        """Flow -> its steps, as a worker tells it; plain jobs stand under `queue:` and their queue's name."""
+        flows = {name: list(flow.steps) for name, flow in self.flows.items()}
+        return flows | {f"queue:{queue}": [handler.name] for queue, handler in self.handlers.items()}
+
+    def part(self, names: Collection[str], queues: Collection[str]) -> Registry:
+        """Only the flows of these names and what is on these queues; of none, all. Who names flows wants no plain jobs."""
+        flows = {f.name: f for f in self.flows.values() if (not names or f.name in names) and (not queues or f.queue in queues)}
+        handlers = {} if names else {q: handler for q, handler in self.handlers.items() if not queues or q in queues}
+        return Registry(flows, value_limit=self.value_limit, handlers=handlers)
 
     def raise_faults(self) -> None:
         """Raise `FlowLoadError` with everything that is wrong, if anything is."""
@@ -120,9 +137,14 @@ def _parameters(step: StepPlan) -> set[str]:
     return {i.param for i in step.inputs if i.kind != "after"}
 
 
-def flows_of(module: ModuleType) -> list[Flow]:
-    """The flows among a module's names, in the order of their definition, each once."""
-    return list({id(value): value for value in vars(module).values() if isinstance(value, Flow)}.values())
+def served_of(module: ModuleType) -> list[Flow | App]:
+    """The flows and apps among a module's names, in the order of their definition, each once."""
+    return list({id(value): value for value in vars(module).values() if isinstance(value, (Flow, App))}.values())
+
+
+def _parted(served: Iterable[Flow | App]) -> tuple[list[Flow], list[App]]:
+    both = list(served)
+    return [each for each in both if isinstance(each, Flow)], [each for each in both if isinstance(each, App)]
 
 
 def load_file(file: Path | str) -> ModuleType:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from omniq_flow.client.client import AsyncClient
 from omniq_flow.engine.handlers import Handlers
+from omniq_flow.engine.jobs import BoundJob
 from omniq_flow.engine.lease import Leases
 from omniq_flow.engine.plans import Plans
 from omniq_flow.engine.polling import Polling
 from omniq_flow.engine.runlog import RunLog
 from omniq_flow.engine.slots import Slots
+from omniq_flow.engine.tools import Tools
 
 if TYPE_CHECKING:
     from omniq_flow.engine.lane import Lane
@@ -23,7 +25,11 @@ AGAIN_CAP_MS = 2_000
 
 @dataclass
 class Shop:
-    """One of each, for all queues of a worker. `unknown` are the steps that came by and have no code here."""
+    """One of each, for all queues of a worker.
+
+    `unknown` are the steps that came by and have no code here, `jobs` the handlers of plain jobs by queue.
+    Leases are extended every third of them, and every `beat_ms` if that is more often.
+    """
 
     name: str
     client: AsyncClient
@@ -34,6 +40,9 @@ class Shop:
     run_log: RunLog
     polling: Polling
     unknown: set[str]
+    tools: Tools
+    jobs: dict[str, BoundJob] = field(default_factory=dict)
+    beat_ms: int = 0
     lanes: list[Lane] = field(default_factory=list)
 
     @property

@@ -7,6 +7,7 @@ key are the same, and the group's name. So a start that is sent twice is one run
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,9 +21,13 @@ from omniq_flow.model.plan import Plan
 from omniq_flow.model.runs import new_run_id
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Command, Query
+from omniq_flow.ops.lanes import GroupNumbers, group_numbers
 from omniq_flow.ops.runs import Started, run_start
 
+logger = logging.getLogger("omniq_flow.start")
+
 MAX_KEY = 512
+MOST_TOLD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,9 @@ def start(client: Client, flow: Flow, value: Any = None, *, key: str = "", run_i
         # A listing without this queue is worse than none of it, a start that fails for it worse still.
         with contextlib.suppress(OmniqFlowError):
             client.execute(announce_queue(begin.plan.queue))
+    if started.is_new and begin.gid and _is_news(client, begin.plan.queue, begin.gid, str(begin.plan.max_parallel)):
+        with contextlib.suppress(OmniqFlowError):
+            _compare_limits(begin, client.execute(group_numbers(begin.plan.queue, begin.gid)))
     return started
 
 
@@ -77,6 +85,9 @@ async def start_async(client: AsyncClient, flow: Flow, value: Any = None, *, key
     if started.is_new and _is_news(client, begin.plan.queue):
         with contextlib.suppress(OmniqFlowError):
             await client.execute(announce_queue(begin.plan.queue))
+    if started.is_new and begin.gid and _is_news(client, begin.plan.queue, begin.gid, str(begin.plan.max_parallel)):
+        with contextlib.suppress(OmniqFlowError):
+            _compare_limits(begin, await client.execute(group_numbers(begin.plan.queue, begin.gid)))
     return started
 
 
@@ -85,15 +96,34 @@ def announce_queue(queue: str) -> Query[Any]:
     return Query(("SADD", keys.QUEUES, queue), lambda reply: reply)
 
 
-_announced: WeakKeyDictionary[Client | AsyncClient, set[str]] = WeakKeyDictionary()
+def _compare_limits(begin: Start, group: GroupNumbers) -> None:
+    """A group keeps the limit that it was given first (D10): who brings another one is told, once for each of them."""
+    wanted, limit = begin.plan.max_parallel, group.limit or 1
+    if limit != wanted:
+        queue, gid = begin.plan.queue, begin.gid
+        logger.warning(
+            "group %s has a limit of %d, which holds; flow %s says max_parallel=%d: omniq-flow groups limit %s '%s' %d changes it",
+            gid,
+            limit,
+            begin.plan.flow,
+            wanted,
+            queue,
+            gid,
+            wanted,
+        )
 
 
-def _is_news(client: Client | AsyncClient, queue: str) -> bool:
-    """Once per client and queue: the workers note their queues again and again."""
-    known = _announced.setdefault(client, set())
-    if queue in known:
+_told: WeakKeyDictionary[Client | AsyncClient, set[tuple[str, ...]]] = WeakKeyDictionary()
+
+
+def _is_news(client: Client | AsyncClient, *what: str) -> bool:
+    """Once per client, and again when it has been told very much."""
+    known = _told.setdefault(client, set())
+    if what in known:
         return False
-    known.add(queue)
+    if len(known) >= MOST_TOLD:
+        known.clear()
+    known.add(what)
     return True
 
 

@@ -18,8 +18,10 @@ from collections.abc import Callable
 
 from omniq_flow.engine.attempt import Attempt
 from omniq_flow.engine.outcomes import Outcome
+from omniq_flow.model.clock import monotonic_ms
 
-Done = Callable[[Attempt, Outcome], None]
+Done = Callable[[Attempt, Outcome, Attempt | None], None]
+More = Callable[[], Attempt | None]
 
 NUDGE_S = 0.001
 
@@ -27,15 +29,17 @@ NUDGE_S = 0.001
 class Threads:
     """Runs handlers of attempts; `done` is called on the loop. The caller bounds how many are submitted at once.
 
-    `are_quick` says whether handlers of late were too short to be worth a thread each.
+    `more` is called in a thread that ended a handler: what it gives takes the place of that one, and `done` is told of
+    both. `are_quick` says whether handlers of late were too short to be worth a thread each.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, done: Done, are_quick: Callable[[], bool]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, done: Done, more: More, are_quick: Callable[[], bool]) -> None:
         self._loop = loop
         self._done = done
+        self._more = more
         self._are_quick = are_quick
         self._todo: deque[Attempt] = deque()
-        self._results: deque[tuple[Attempt, Outcome]] = deque()
+        self._results: deque[tuple[Attempt, Outcome, Attempt | None]] = deque()
         self._is_announced = False
         self._is_closed = False
         # Under this lock: who is awake, who is asleep, and that nobody falls asleep over a job.
@@ -82,7 +86,7 @@ class Threads:
         if waiting:
             self._nudging = self._loop.call_later(NUDGE_S, self._nudge)
 
-    def _next(self) -> Attempt | None:
+    def _wait_for_next(self) -> Attempt | None:
         """The next job, slept for if need be; None when it is over."""
         with self._changed:
             while not self._todo:
@@ -97,18 +101,30 @@ class Threads:
             return self._todo.popleft()
 
     def _work(self) -> None:
-        while (attempt := self._next()) is not None:
+        attempt = self._wait_for_next()
+        while attempt is not None:
             assert attempt.bound is not None
-            assert attempt.context is not None
             outcome = attempt.bound.call(attempt.given, attempt.context, random.random())
-            with self._changed:
-                self._busy -= 1
-            self._results.append((attempt, outcome))
-            if not self._is_announced:
-                self._is_announced = True
-                # The loop may be over: then nobody waits for this result.
-                with contextlib.suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._deliver)
+            attempt.ended_at = monotonic_ms()
+            attempt = self._end(attempt, outcome) or self._wait_for_next()
+
+    def _end(self, attempt: Attempt, outcome: Outcome) -> Attempt | None:
+        """Hand over a result; gives the next job if one is there."""
+        successor = self._more()
+        with self._changed:
+            self._busy -= 1
+            # Before another thread can end the successor: the loop hears first whose place it took.
+            self._results.append((attempt, outcome, successor))
+            if successor is not None:
+                self._todo.append(successor)
+            following = self._todo.popleft() if self._todo else None
+            self._busy += following is not None
+        if not self._is_announced:
+            self._is_announced = True
+            # The loop may be over: then nobody waits for this result.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._deliver)
+        return following
 
     def _deliver(self) -> None:
         # First the flag, then the list: a result that comes in between announces itself again.

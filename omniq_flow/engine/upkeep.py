@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from itertools import takewhile
 
+from omniq_flow.engine.eviction import tell_of_eviction
 from omniq_flow.engine.lane import Lane
 from omniq_flow.engine.outcomes import RELEASED
 from omniq_flow.engine.presence import EVERY_MS, Presence
@@ -44,6 +45,7 @@ class Upkeep:
         self._mixed: set[str] = set()
 
     async def run(self) -> None:
+        await tell_of_eviction(self._shop.client)
         while True:
             try:
                 await self._turn()
@@ -131,5 +133,6 @@ class Upkeep:
 def _give_back_stale(lane: Lane, now: int) -> None:
     """A job that waits here behind long handlers may be worked elsewhere."""
     for attempt in list(lane.held.values()):
-        if attempt.is_waiting and attempt.given_at and now - attempt.given_at > STALE_MS:
+        is_stale = attempt.is_waiting and attempt.given_at and now - attempt.given_at > STALE_MS
+        if is_stale and lane.shop.handlers.withdraw(attempt):
             lane.report(attempt, RELEASED)

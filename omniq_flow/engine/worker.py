@@ -25,6 +25,7 @@ from omniq_flow.client.connect import Target
 from omniq_flow.engine.attempt import Attempt
 from omniq_flow.engine.handlers import Handlers
 from omniq_flow.engine.heartbeat import Heartbeat
+from omniq_flow.engine.jobs import BoundJob
 from omniq_flow.engine.lane import Lane
 from omniq_flow.engine.lease import Leases
 from omniq_flow.engine.outcomes import Outcome
@@ -35,8 +36,10 @@ from omniq_flow.engine.registry import Registry
 from omniq_flow.engine.runlog import RunLog
 from omniq_flow.engine.shop import Shop
 from omniq_flow.engine.slots import Slots
+from omniq_flow.engine.tools import Tools
 from omniq_flow.engine.upkeep import Upkeep
 from omniq_flow.errors import OmniqFlowError, ServerUnavailable, UsageError
+from omniq_flow.flow.app import App
 from omniq_flow.flow.definition import Flow
 from omniq_flow.flow.values import MAX_VALUE
 from omniq_flow.model.clock import now_ms
@@ -45,7 +48,7 @@ from omniq_flow.model.names import check_queue
 logger = logging.getLogger("omniq_flow.worker")
 
 CONNECT_AGAIN_S = 1.0
-GOODBYE_S = 2.0
+GOODBYE_S = 1.0
 
 
 class Ending(StrEnum):
@@ -56,21 +59,25 @@ class Ending(StrEnum):
 
 
 class Worker:
-    """Works the steps of some flows until it is stopped.
+    """Works the steps of some flows, and the plain jobs of some apps, until it is stopped.
 
-    `queues` are served besides nothing else; by default the home queues of the flows. `poll_ms` fixes how often an idle
-    worker looks by itself. With `waits_for_server` it starts before the server does.
+    `queues` are served and nothing else; by default the home queues of the flows and the queues of the apps. `poll_ms`
+    fixes how often an idle worker looks by itself, `beat_ms` has leases extended more often than every third of them, and
+    `ahead` is how many jobs may be held while handlers take microseconds. A `drain_timeout_ms` of None is no limit. With
+    `waits_for_server` it starts before the server does.
     """
 
     def __init__(
         self,
-        flows: Registry | Iterable[Flow],
+        served: Registry | Iterable[Flow | App],
         *,
-        url: str,
+        url: str | Target,
         queues: Iterable[str] | None = None,
         concurrency: int = 16,
         poll_ms: int | None = None,
-        drain_timeout_ms: int = 30_000,
+        drain_timeout_ms: int | None = 30_000,
+        beat_ms: int | None = None,
+        ahead: int = 0,
         name: str | None = None,
         retention_runs: int = 1_000,
         value_limit: int = MAX_VALUE,
@@ -78,17 +85,17 @@ class Worker:
     ) -> None:
         if concurrency < 1:
             raise UsageError(f"a worker has at least one slot; concurrency is {concurrency}")
-        self.registry = flows if isinstance(flows, Registry) else _strict(flows, value_limit)
+        self.registry = served if isinstance(served, Registry) else _strict(served, value_limit)
         self.queues = tuple(dict.fromkeys(check_queue(q) for q in (self.registry.queues if queues is None else queues)))
         if not self.queues:
-            raise UsageError("a worker needs a queue", hint="give it flows, or name queues")
+            raise UsageError("a worker needs a queue", hint="give it flows or apps, or name queues")
         self.name = re.sub(r"[^A-Za-z0-9._-]", "-", name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
-        self._url = url
-        self._target = Target.parse(url)
-        self._slots = Slots(concurrency)
+        self._target = url if isinstance(url, Target) else Target.parse(url)
+        self._slots = Slots(concurrency, ahead)
         self._unknown: set[str] = set()
         self._polling = Polling(poll_ms)
-        self._drain_s = drain_timeout_ms / 1000
+        self._drain_s = None if drain_timeout_ms is None else drain_timeout_ms / 1000
+        self._beat_ms = beat_ms or 0
         self._keep_runs = retention_runs
         self._waits = waits_for_server
         self._started_ms = now_ms()
@@ -136,7 +143,7 @@ class Worker:
         said = ""
         while not self.is_stopping:
             try:
-                return await AsyncClient.open(self._url)
+                return await AsyncClient.open(self._target)
             except ServerUnavailable as error:
                 if not self._waits:
                     raise
@@ -149,8 +156,21 @@ class Worker:
 
     async def _serve(self, client: AsyncClient) -> Ending:
         loop = asyncio.get_running_loop()
-        leases, handlers = Leases(), Handlers(self._slots, self)
-        shop = Shop(self.name, client, Plans(client, self.registry), self._slots, handlers, leases, RunLog(), self._polling, self._unknown)
+        leases, handlers, tools = Leases(), Handlers(self._slots, self, self._target), Tools(self._target, client)
+        shop = Shop(
+            name=self.name,
+            client=client,
+            plans=Plans(client, self.registry),
+            slots=self._slots,
+            handlers=handlers,
+            leases=leases,
+            run_log=RunLog(),
+            polling=self._polling,
+            unknown=self._unknown,
+            tools=tools,
+            jobs={queue: BoundJob(handler) for queue, handler in self.registry.handlers.items()},
+            beat_ms=self._beat_ms,
+        )
         shop.lanes = [Lane(shop, queue) for queue in self.queues]
         self._lanes = {lane.queue: lane for lane in shop.lanes}
         heartbeat = Heartbeat(self._target, leases, lambda attempt: _tell(loop, self._told, attempt))
@@ -164,6 +184,7 @@ class Worker:
             tending.cancel()
             await _bounded(handlers.close())
             await _bounded(upkeep.leave())
+            tools.close()
             await asyncio.to_thread(heartbeat.stop)
 
     async def _work(self, shop: Shop) -> Ending:
@@ -190,12 +211,14 @@ class Worker:
         again = asyncio.create_task(self._stopped[1].wait())
         drained = asyncio.create_task(_all_done(shop.lanes))
         await asyncio.wait({again, drained}, timeout=self._drain_s, return_when=asyncio.FIRST_COMPLETED)
+        # What a lane holds after it was done came with a late reply; it is given back and was never started.
+        is_drained = drained.done() or not self.held
         again.cancel()
         drained.cancel()
-        if not (held := self.held):
+        if is_drained:
             await _end(lanes)
             return Ending.DRAINED
-        logger.warning("worker %s hands back %d unfinished jobs", self.name, held)
+        logger.warning("worker %s hands back %d unfinished jobs", self.name, self.held)
         for lane in shop.lanes:
             lane.hand_back()
         await _end(lanes)
@@ -230,9 +253,9 @@ class Worker:
         )
 
 
-def _strict(flows: Iterable[Flow], value_limit: int) -> Registry:
-    """Of flows that were named one by one, none may be faulty."""
-    registry = Registry.of(flows, value_limit=value_limit)
+def _strict(served: Iterable[Flow | App], value_limit: int) -> Registry:
+    """Of what was named one by one, nothing may be faulty."""
+    registry = Registry.of(served, value_limit=value_limit)
     registry.raise_faults()
     return registry
 

@@ -45,8 +45,10 @@ class Flow:
     """A named graph of steps.
 
     `max_parallel` is how many jobs of one run (or of one `group`, a template over `input.*`) are worked at
-    once. `retry`, `timeout` and `lease` hold for every step that does not say otherwise. `retention` is how
-    long an ended run is kept; 0 or None keeps it. `window` is how many jobs of one mapped list exist at once.
+    once. `retry`, `timeout` and `lease` hold for every step that does not say otherwise. A lease is extended
+    while its handler runs, however long that is; a killed worker's job comes back when its lease has ended.
+    `retention` is how long an ended run is kept; 0 or None keeps it. `window` is how many jobs of one mapped
+    list exist at once.
     """
 
     def __init__(

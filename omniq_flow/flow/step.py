@@ -53,8 +53,7 @@ class Step(Generic[P, R_co, V_co]):
         self.name = name
         self.spec = spec
         self.after = tuple(after)
-        # A frame of a function gives a copy: types made inside a test are found without keeping the frame alive.
-        self._locals: Mapping[str, Any] = frame.f_locals if frame.f_locals is frame.f_globals else dict(frame.f_locals)
+        self._locals = locals_of(frame)
         functools.update_wrapper(self, handler)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
@@ -91,12 +90,22 @@ class Step(Generic[P, R_co, V_co]):
         return where_of_handler(self.handler, parameter)
 
     def _annotation(self, name: str) -> Any:
-        function = inspect.unwrap(self.handler)
-        written = getattr(function, "__annotations__", {})
-        if name not in written:
-            return Unresolved()
-        holder = SimpleNamespace(__annotations__={name: written[name]})
-        try:
-            return typing.get_type_hints(holder, getattr(function, "__globals__", {}), dict(self._locals), include_extras=True)[name]
-        except Exception as error:  # a forward reference may raise anything; the plan reports it
-            return Unresolved(f"{written[name]!r}: {error}")
+        return annotation_of(self.handler, name, self._locals)
+
+
+def annotation_of(handler: Callable[..., Any], name: str, local_names: Mapping[str, Any]) -> Any:
+    """An annotation of a function (`return` for its value), resolved; `Unresolved` where there is none."""
+    function = inspect.unwrap(handler)
+    written = getattr(function, "__annotations__", {})
+    if name not in written:
+        return Unresolved()
+    holder = SimpleNamespace(__annotations__={name: written[name]})
+    try:
+        return typing.get_type_hints(holder, getattr(function, "__globals__", {}), dict(local_names), include_extras=True)[name]
+    except Exception as error:  # a forward reference may raise anything; whoever checks the definition reports it
+        return Unresolved(f"{written[name]!r}: {error}")
+
+
+def locals_of(frame: FrameType) -> Mapping[str, Any]:
+    """The names of a frame; of a function's a copy: types made inside a test are found without keeping the frame alive."""
+    return frame.f_locals if frame.f_locals is frame.f_globals else dict(frame.f_locals)

@@ -69,7 +69,7 @@ class Codec:
         try:
             return self._adapter.validate_json(raw, by_alias=True, by_name=True)
         except ValidationError as error:
-            path, reason = _first(error)
+            path, reason = first_problem(error)
             message = f"{self.what}: the stored value does not fit {show(self.annotation)}: {path or 'the value'}: {reason}"
             raise ValueNotJson(message, where=path) from None
 
@@ -108,7 +108,7 @@ class Codec:
         try:
             back = self._adapter.validate_json(raw, by_alias=True, by_name=True)
         except ValidationError as error:
-            inner, reason = _first(error)
+            inner, reason = first_problem(error)
             self._refuse(Finding(path + inner, f"is written as JSON but cannot be read back ({reason})"))
         if found := difference(value, back, path):
             self._refuse(found)
@@ -134,7 +134,7 @@ class Codec:
         """A lone surrogate is reported by Pydantic as a wrong type; the better reason is looked for first."""
         if found := what_is_wrong(value, path):
             self._refuse(found)
-        inner, reason = _first(error)
+        inner, reason = first_problem(error)
         given = error.errors(include_url=False)[0]["input"]
         self._refuse(Finding(_joined(path, inner), f"is {article(given)} where {show(self.annotation)} is declared ({reason})"))
 
@@ -173,7 +173,8 @@ def _field_faults(error: ValidationError) -> tuple[Fault, ...]:
     return tuple(Fault(f"{_path(e['loc']) or 'input'}: {e['msg']}, got {_short(e['input'])}") for e in error.errors(include_url=False))
 
 
-def _first(error: ValidationError) -> tuple[str, str]:
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Path and reason of the first thing that does not fit; the path is empty for the value itself."""
     detail = error.errors(include_url=False)[0]
     return _path(detail["loc"]), str(detail["msg"])
 

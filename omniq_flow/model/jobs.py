@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,14 @@ class JobOptions:
     due_ms: int = 0
     gid: str = ""
     group_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob(JobOptions):
+    """A plain job that is not published yet: its payload, its options, and its id (empty for a new one)."""
+
+    payload: dict[str, Any] | list[Any]
+    job_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,22 @@
-"""A plan drawn: as text with one line a step, and as a Mermaid diagram.
+"""A plan drawn: as text in layers, as text with one line a step where there is no room for layers, and as a Mermaid diagram.
 
-In the text every step that others wait for has a rail, a vertical line at the right. It begins at the step's line,
+With one line a step, every step that others wait for has a rail, a vertical line at the right. It begins at the step's line,
 `┐`, and each step that takes from it is joined to it by an arm to the left: `┤`, or `┘` for the last one. A bare `│`
 only passes by. So every edge of the plan is one joint, and wide graphs need no arrows across the page.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from omniq_flow.flow.graph import layers
 from omniq_flow.model.plan import Plan, StepPlan
+from omniq_flow.observe.layered import Drawing, Place, draw_layers
 
 MAP_MARK = "×"
+WIDE = 100
+"""Columns that a drawing in layers may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +29,34 @@ class Row:
     takes: str
 
 
-def draw(plan: Plan) -> str:
-    """The drawing as text, without a final line break."""
+def draw(plan: Plan, most: int = WIDE) -> str:
+    """The drawing as text, without a final line break: in layers if `most` columns are enough, and what each step takes."""
+    found = draw_layers(plan, lambda name: _label(plan.by_name[name]), most)
+    if found is None:
+        return draw_rails(plan)
+    taking = [(_label(step), _takes(step)) for step in plan.steps if _takes(step)]
+    wide = max((len(label) for label, _ in taking), default=0)
+    notes = [f"{label:<{wide}}  {takes}" for label, takes in taking]
+    return "\n".join([*found.lines, *([""] if notes else []), *notes])
+
+
+def draw_rails(plan: Plan) -> str:
+    """The drawing with one line a step."""
     rows = draw_rows(plan)
     wide = max(len(row.label) for row in rows)
     rails = max(len(row.rails) for row in rows)
     return "\n".join(f"{row.label:<{wide}} {row.rails:<{rails}}  {row.takes}".rstrip() for row in rows)
 
 
-def draw_rows(plan: Plan) -> list[Row]:
-    """The steps by layers, from those that wait for nothing to those at the end."""
+def rows_drawing(rows: list[Row]) -> Drawing:
+    """The drawing with one line a step."""
+    wide = max((len(row.label) for row in rows), default=0)
+    lines = tuple(f"{row.label:<{wide}} {row.rails}".rstrip() for row in rows)
+    return Drawing(lines, {row.step: Place(n, 0, len(row.label)) for n, row in enumerate(rows)})
+
+
+def draw_rows(plan: Plan, label: Callable[[str], str] | None = None) -> list[Row]:
+    """The steps by layers, from those that wait for nothing to those at the end; `label` tells what is written for a step."""
     order = [name for layer in layers(plan) for name in layer]
     last_use = {i.step: n for n, name in enumerate(order) for i in plan.by_name[name].inputs if i.is_edge}
     rails: list[str | None] = []
@@ -46,7 +68,7 @@ def draw_rows(plan: Plan) -> list[Row]:
         if own is not None:
             rails[own] = name
         ending = {source for source in sources if last_use[source] == n}
-        rows.append(Row(name, _label(step), _line(rails, sources, ending, own), _takes(step)))
+        rows.append(Row(name, label(name) if label else _label(step), _line(rails, sources, ending, own), _takes(step)))
         rails = [None if rail in ending else rail for rail in rails]
     return rows
 

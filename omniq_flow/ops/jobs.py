@@ -22,6 +22,7 @@ from omniq_flow.ops.command import Command, Query, number, text, texts
 from omniq_flow.ops.replies import OK, expect_ok, reading, unexpected
 
 DEFAULTS = JobOptions()
+UNKNOWN_LEASE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def publish(
     that other languages could not read (NaN, lone surrogates), `ValueError` for an id with blanks at its ends.
     """
     options = replace(options, gid=options.gid.strip(), group_limit=max(options.group_limit, 0))
-    return enqueue(queue, check_job_id(job_id) if job_id else str(ULID()), payload_json(payload), options, now_ms=now_ms)
+    return enqueue(queue, check_job_id(job_id) if job_id else new_job_id(), payload_json(payload), options, now_ms=now_ms)
 
 
 def enqueue(queue: str, job_id: str, payload: str | bytes, options: JobOptions = DEFAULTS, *, now_ms: int = SERVER_TIME) -> Command[str]:
@@ -156,12 +157,20 @@ def ack_fail(lease: Lease, error: str = "", *, now_ms: int = SERVER_TIME) -> Com
     )
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def payload_json(payload: dict[str, Any] | list[Any]) -> bytes:
     """A payload as other clients write it: compact, unescaped, in insertion order; `ValueNotJson` if they could not read it."""
     try:
-        return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _to_json(payload).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueNotJson(f"the payload cannot be sent as JSON: {error}") from error
+
+
+def new_job_id() -> str:
+    """A new ULID."""
+    return str(ULID())
 
 
 def check_job_id(job_id: str) -> str:
@@ -175,6 +184,12 @@ def check_job_id(job_id: str) -> str:
 
 def _report(lease: Lease, now_ms: int) -> tuple[str, int, str]:
     return lease.job_id, now_ms, lease.token
+
+
+def lease_time(queue: str, job_id: str) -> Query[int]:
+    """Read for how long a job is leased, in ms; 60000 if it is gone or its setting is no number above zero (wire §3)."""
+    key = keys.job(check_queue(queue), job_id)
+    return Query(("HGET", key, "timeout_ms"), lambda reply: max(number(reply), 0) or UNKNOWN_LEASE_MS)
 
 
 def some_jobs(queue: str, count: int) -> tuple[Query[list[str]], ...]:

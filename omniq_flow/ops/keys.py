@@ -78,6 +78,26 @@ def log(queue: str, run_id: str) -> str:
     return flow_key(queue, "l", run_id)
 
 
+def asked(queue: str, run_id: str) -> str:
+    """SET: `<step run>.<epoch>` of failures to be worked again when the run is retried next."""
+    return flow_key(queue, "asked", run_id)
+
+
+def only(queue: str, run_id: str) -> str:
+    """SET: the same, of this life of a run that was retried for them only."""
+    return flow_key(queue, "only", run_id)
+
+
+def reach(queue: str, run_id: str) -> str:
+    """HASH: list step run -> how many of its elements may have facts, where that is not its length."""
+    return flow_key(queue, "reach", run_id)
+
+
+def superseded(queue: str, run_id: str) -> str:
+    """SET: `<step run>.<epoch>` of failed jobs whose step runs were worked again since."""
+    return flow_key(queue, "old", run_id)
+
+
 def gates(queue: str, run_id: str, generation: int) -> str:
     """HASH: gates and collections, derived."""
     return flow_key(queue, "n", f"{run_id}.{generation}")
@@ -101,6 +121,16 @@ def live(queue: str) -> str:
 def ended(queue: str) -> str:
     """ZSET: run -> purge at."""
     return flow_key(queue, "end")
+
+
+def pause_note(queue: str) -> str:
+    """HASH: who paused the queue, when (ms) and why; counts only while the queue is paused."""
+    return flow_key(queue, "pause")
+
+
+def taken(queue: str, worker_id: str) -> str:
+    """STRING: the request of a worker's last take, and what it was given."""
+    return flow_key(queue, "a", worker_id)
 
 
 def workers(queue: str) -> str:

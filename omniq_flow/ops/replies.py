@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -51,21 +51,24 @@ def number_after_ok(operation: str) -> Callable[[Any], int]:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemResult:
-    """How one id of a batch fared; `reason` is the reason code of an `ERR`."""
+class BatchResultItem:
+    """How one id of a batch fared; `reason` is the reason code of an `ERR`. Unpacks as `job_id, status, reason` (Q27)."""
 
     job_id: str
     status: Literal["OK", "ERR"]
     reason: str | None = None
 
+    def __iter__(self) -> Iterator[str | None]:
+        return iter((self.job_id, self.status, self.reason))
 
-def items(operation: str) -> Callable[[Any], list[ItemResult]]:
+
+def items(operation: str) -> Callable[[Any], list[BatchResultItem]]:
     """A `parse` for batches: one result for each id, or a refusal of the whole.
 
     A job called `ERR` is told from a refusal: after its id stands `OK` or `ERR`, never another code (Q24).
     """
 
-    def parse(reply: Any) -> list[ItemResult]:
+    def parse(reply: Any) -> list[BatchResultItem]:
         words = _words(operation, reply)
         if words[:1] == [ERR] and words[1:2] not in ([OK], [ERR]):
             raise OperationRefused(operation, " ".join(words[1:]))
@@ -73,9 +76,9 @@ def items(operation: str) -> Callable[[Any], list[ItemResult]]:
         for job_id in left:
             status = next(left, "")
             if status == OK:
-                results.append(ItemResult(job_id, "OK"))
+                results.append(BatchResultItem(job_id, "OK"))
             elif status == ERR:
-                results.append(ItemResult(job_id, "ERR", next(left, "")))
+                results.append(BatchResultItem(job_id, "ERR", next(left, "")))
             else:
                 raise unexpected(operation, status)
         return results

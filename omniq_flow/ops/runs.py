@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from omniq_flow.errors import Conflict, NotFound
+from omniq_flow.errors import Conflict, NotFound, OmniqFlowError, UsageError
 from omniq_flow.model.clock import SERVER_TIME
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import Plan
 from omniq_flow.model.routes import JSON, records
 from omniq_flow.model.runs import Fact, RunHeader
-from omniq_flow.model.states import RunState
+from omniq_flow.model.states import RunState, StepState
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Arg, Command, Query, number, text, texts
 
@@ -118,6 +118,70 @@ def run_sweep(
         return Swept(number(reply[1]), number(reply[2]), number(reply[3]))
 
     return Command("flow/run_sweep", (keys.anchor(queue),), (now_ms, run_id, limit, budget, *only), parse)
+
+
+MAX_ONLY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The answer to a retry: the run's epoch since, and whether this call began it (False: an earlier, equal one did)."""
+
+    epoch: int
+    is_new: bool
+
+
+def run_retry(
+    queue: str,
+    run_id: str,
+    *,
+    epoch: int,
+    only: Sequence[str] = (),
+    redo: Sequence[str] = (),
+    budget: int = 0,
+    now_ms: int = SERVER_TIME,
+) -> Command[Retried]:
+    """Let a run that failed or was cancelled go on; `epoch` is the one its header showed (levels §5).
+
+    What succeeded is kept unless something it was made from has changed. `only` are ids of failed step runs (`read-3`, at
+    most 1,000): other failures stay and fail the run again. `redo` are steps that are done again although they succeeded.
+    Safe to send twice: the epoch goes up, so a repeat finds the retry that it asked for. `Conflict` if the run is in
+    another state, at another epoch or damaged, or for an id that did not fail itself; `NotFound` for no such run.
+    """
+    if len(only) > MAX_ONLY:
+        raise ValueError(f"at most {MAX_ONLY} step runs a call, {len(only)} were given")
+
+    def parse(reply: Any) -> Retried:
+        code, *about = texts(reply)
+        if code not in ("RETRIED", "APPLIED"):
+            raise _not_retried(queue, run_id, code, about)
+        return Retried(int(about[0]), code == "RETRIED")
+
+    return Command("flow/run_retry", (keys.anchor(queue),), (now_ms, run_id, epoch, budget, len(redo), *redo, *only), parse)
+
+
+def _not_retried(queue: str, run_id: str, code: str, about: list[str]) -> OmniqFlowError:
+    where = f"queue {queue}"
+    match code:
+        case "GONE":
+            return NotFound(f"no run {run_id} in queue {queue}", hint="omniq-flow runs list shows the runs there are")
+        case "DAMAGED":
+            return Conflict(f"run {run_id} is damaged and can not be retried: {about[0]}", where=where, hint="start a new run")
+        case "NO_STEP":
+            return UsageError(f"run {run_id} has no step {about[0]!r} to do again", where=where)
+        case "UPSTREAM":
+            step_run, cause = StepRun.parse(about[0]), about[1] and StepRun.parse(about[1])
+            named = f"{cause} failed above it" if cause else "something above it failed"
+            return Conflict(
+                f"{step_run} did not run: {named}", where=f"run {run_id}", hint=f"retry {cause}" if cause else "retry all failures"
+            )
+        case "NOT_FAILED":
+            return Conflict(f"{about[0]} is {StepState(about[1]).word}, only failed step runs can be asked for", where=f"run {run_id}")
+        case _:
+            state, epoch = about
+            ended = state in (RunState.FAILED, RunState.CANCELLED)
+            what = f"has gone on since: it is at epoch {epoch}" if ended else f"is {state}; runs that failed or were cancelled are retried"
+            return Conflict(f"run {run_id} {what}", where=where, hint="look at it again")
 
 
 def newest_failed(queue: str, count: int) -> Query[list[str]]:

@@ -26,7 +26,8 @@ class Settled:
     """How a leased job ended.
 
     `number` is the length of a list (its elements are staged), or the ms until a failed or released job is due
-    again. `value` is the output as JSON, or the failure as JSON; `error` the text for the job's record.
+    again; −1 for a failed one means the back-off of its own record. `value` is the output or the failure as JSON, `error` the
+    text for the job's record.
     """
 
     job_id: str

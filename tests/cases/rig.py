@@ -46,6 +46,8 @@ from tests.support.until import wait_until
 
 FAR_MS = 10**14 - 1
 """Later than any retention ends but the one of a run that is to be kept."""
+HANDED_BACK = 9
+"""How a worker exits that was stopped before it had finished."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,6 +84,12 @@ class WorkerProcess:
     @property
     def is_alive(self) -> bool:
         return self.process.poll() is None
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether it ended by itself, neither drained nor with what it held handed back."""
+        code = self.process.poll() or 0
+        return code > 0 and code != HANDED_BACK
 
     def kill(self) -> None:
         self.process.kill()
@@ -211,7 +219,7 @@ class Rig:
         """The invariants on the keyspace as it stands, the workers' logs, and what a purge of all that has ended leaves."""
         assert_holds(self.conn, self.flow.queue)
         # One that was killed has a code below zero.
-        assert [worker.said() for worker in self.crew if "Traceback" in worker.said() or (worker.process.poll() or 0) > 0] == []
+        assert [worker.said() for worker in self.crew if "Traceback" in worker.said() or worker.has_crashed] == []
         self._check_purge()
 
     def _check_purge(self) -> None:

@@ -13,6 +13,7 @@ from omniq_flow.ops import admin, jobs, keys
 from omniq_flow.ops.command import Command
 from omniq_flow.ops.runs import Swept, run_sweep
 from tests.cases.rig import Rig
+from tests.conformance import exported
 from tests.support.until import wait_until
 
 FLOW = """
@@ -167,7 +168,7 @@ def test_c28_what_a_foreign_worker_reports(rig: Rig, how: str) -> None:
 
 
 def test_c28_a_job_that_is_removed(rig: Rig) -> None:
-    """A waiting job that somebody removes is made again, three times; removed once more, it fails its step as lost.
+    """A waiting job that another client removes is made again, three times; removed once more, it fails its step as lost.
 
     The sweep that notices is called directly instead of waiting for its turn.
     """
@@ -176,7 +177,7 @@ def test_c28_a_job_that_is_removed(rig: Rig) -> None:
     stubborn, unlucky = runs = [rig.start({"text": "nothing"}) for _ in range(2)]
 
     def remove(run: str, epoch: int) -> Swept:
-        rig.client.execute(admin.remove_job(queue, job_id(run, epoch), "gwait"))
+        rig.client.execute(exported.remove_job(queue, job_id(run, epoch), "gwait"))
         return rig.client.execute(run_sweep(queue, run))
 
     for epoch in (1, 2, 3):

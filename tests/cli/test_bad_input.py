@@ -45,7 +45,7 @@ CASES: list[tuple[list[str], int, str, list[str]]] = [
     (["start", "hello", "--url", "http://x"], 2, "USAGE", ["--url", "http", "redis://"]),
     (["run", "hello", "-c", "0"], 2, "USAGE", ["'-c' / '--concurrency'", "equal to 1"]),
     (["worker", "-f", "helo"], 5, "NOT_FOUND", ["did you mean 'hello'?"]),
-    (["worker", "-q", "mail"], 5, "NOT_FOUND", ["no flow of this project has the queue 'mail'", "hello"]),
+    (["worker", "-q", "mail"], 5, "NOT_FOUND", ["no flow and no handler of this project has the queue 'mail'", "hello"]),
     (["runs", "show", "ABCDEF"], 5, "NOT_FOUND", ["there is no run 'ABCDEF'"]),
     (["runs", "wait", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], 5, "NOT_FOUND", ["there is no run"]),
     (["runs", "show", "AB"], 2, "USAGE", ["too short"]),

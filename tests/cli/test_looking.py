@@ -205,10 +205,14 @@ def test_a_project_without_flows_says_so(project: Project) -> None:
 
 def test_a_flow_is_drawn(project: Project) -> None:
     assert project("graph", "book").out.splitlines() == [
-        "split  ─┐",
-        "cover  ─│─┐",
-        "read × ─┴─│─┐  each split",
-        "bind   ───┴─┘  result cover, gather read",
+        "split    cover",
+        "  │       │",
+        "read ×    │",
+        "  └───┬───┘",
+        "     bind",
+        "",
+        "read ×  each split",
+        "bind    result cover, gather read",
     ]
     mermaid = project("graph", "book", "--format", "mermaid").out
     assert mermaid.splitlines()[0] == "flowchart TD"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from omniq_flow import Client
+from omniq_flow.ops import jobs
 from tests.cli.conftest import Project
 from tests.cli.test_start_and_run import read_until
 from tests.server.conftest import servers_of
@@ -58,7 +60,7 @@ def test_what_takes_too_long_is_given_back_without_costing_an_attempt(
     wait_until(lambda: redis_conn.zcard("{gates}:active") == 0, "the job is given back")
     (tmp_path / "gate").touch()
     _, err = worker.communicate(timeout=20)
-    assert worker.returncode == 0
+    assert worker.returncode == 9
     assert err.splitlines()[-1] == "handed back"
     steps = project("runs", "show", run_id, "--json").json["steps"]
     assert [(s["state"], s["retries"]) for s in steps] == [("queued", 0), ("pending", 0)]
@@ -161,3 +163,47 @@ def test_a_worker_comes_through_a_crash_of_its_projects_server(own_server_projec
     finally:
         worker.kill()
         worker.communicate()
+
+
+MAIL = """
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from omniq_flow import App, JobContext
+
+app = App()
+
+
+class Email(BaseModel):
+    to: str
+
+
+@app.handler(queue="mail")
+def send(email: Email, ctx: JobContext) -> None:
+    Path(email.to).write_text(ctx.job_id)
+"""
+
+
+def test_plain_jobs_are_worked_beside_flows(project: Project, background: Begin, client: Client, tmp_path: Path) -> None:
+    project.write("mail", MAIL)
+    worker = background("worker")
+    read_until(worker, "worker serves hello, book, odd, gated, last_gate, jobs of mail; queues hello, book, odd, gates, mail;")
+    job_id = client.execute(jobs.publish("mail", {"to": str(tmp_path / "ann")}))
+    wait_until((tmp_path / "ann").exists, "the handler has run", 20)
+    assert project("start", "hello", "--wait", "--timeout", "20s").code == 0
+    assert (tmp_path / "ann").read_text() == job_id
+
+
+@pytest.mark.parametrize(("flags", "serves"), [(("-q", "mail"), "jobs of mail; queues mail"), (("-f", "hello"), "hello; queues hello")])
+def test_the_flags_choose_plain_jobs_too(project: Project, background: Begin, flags: tuple[str, ...], serves: str) -> None:
+    project.write("mail", MAIL)
+    read_until(background("worker", *flags), f"worker serves {serves};")
+
+
+def test_a_handler_that_cannot_be_stops_the_worker(project: Project) -> None:
+    project.write("mail", MAIL.replace("ctx: JobContext", "ctx: JobContext, more: int"))
+    done = project("worker", "-q", "mail")
+    assert done.code == 3
+    assert "handler send: more is one parameter too many" in done.err
+    assert "mail.py:16" in done.err

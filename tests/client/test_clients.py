@@ -74,7 +74,7 @@ async def test_a_database_is_selected(opened: Opener, redis_conn: redis.Redis) -
     with ScratchServer() as scratch:
         client = await opened(f"{scratch.url}?db=3")
         await client.execute(add("{q}:n"))
-        assert scratch.connection().info("keyspace") == {"db3": {"keys": 1, "expires": 0, "avg_ttl": 0, "keys_with_volatile_items": 0}}
+        assert {name: entry["keys"] for name, entry in scratch.connection().info("keyspace").items()} == {"db3": 1}
 
 
 async def test_a_closed_client_says_so(opened: Opener, server: Server) -> None:
@@ -96,7 +96,9 @@ async def test_a_closed_client_leaves_no_connection(opened: Opener) -> None:
 
 async def test_the_server_knows_our_name(opened: Opener) -> None:
     with ScratchServer() as scratch, scratch.connection() as admin:
-        await opened(scratch.url)
+        client = await opened(scratch.url)
+        if client.server.version < (7, 2):
+            pytest.skip("a server as old as this keeps no names of libraries")
         assert "omniq-flow" in [entry["lib-name"] for entry in admin.client_list()]
 
 
@@ -111,7 +113,7 @@ def test_threads_share_the_blocking_client(client: Client) -> None:
     for thread in threads:
         thread.join()
     assert client.execute(ask("GET", "{q}:n")) == b"1200"
-    assert len(client._idle) <= 8
+    assert len(client._start._idle) <= 8
 
 
 async def test_tasks_share_one_connection_and_each_gets_its_own_answers(aclient: AsyncClient, redis_conn: redis.Redis) -> None:

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError, InvalidResponse, TimeoutError as RedisTimeoutError
 
 from omniq_flow.client.connect import ServerInfo, Target, Tls, masked, turned_away, welcome
-from omniq_flow.client.reach import awaited_connection, blocking_connection, words
+from omniq_flow.client.reach import awaited_connection, blocking_connection, greeting, words
 from omniq_flow.client.trouble import Refusal, Unreachable
 from omniq_flow.errors import UsageError
 
@@ -99,7 +99,8 @@ def test_redis_py_logs_in_and_never_tries_again() -> None:
         assert connection.protocol == 2
         assert connection.socket_connect_timeout == 2.0
     for connection in made("redis://:pw@h/3"):
-        assert (connection.username, connection.password, connection.db) == ("default", "pw", 3)
+        assert (connection.username, connection.password, connection.db) == ("default", "pw", 0), "the database is part of our greeting"
+    assert greeting(Target.parse("redis://h/3"))[:2] == [("HELLO", "2"), ("SELECT", "3")]
     for connection in made("unix://ann:pw@/run/redis.sock"):
         assert (connection.username, connection.password, connection.path) == ("ann", "pw", "/run/redis.sock")
 
@@ -132,12 +133,12 @@ def test_a_server_is_believed_what_it_says_of_itself() -> None:
     target = Target.parse("redis://h")
     assert welcome(hello(), target) == ServerInfo("valkey", (9, 1, 2), "standalone", "master")
     assert welcome(hello("redis", "7.0.15", role="slave"), target).is_replica
+    assert welcome(hello(mode="cluster"), target).is_cluster
 
 
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (hello(mode="cluster"), "cluster, which is not supported yet"),
         (hello(mode="sentinel"), "this is a Sentinel"),
         (hello("redis", "6.2.14"), "redis 6.2.14 is too old"),
         (hello("valkey", "7.1.0"), "valkey 7.1.0 is too old"),
@@ -154,6 +155,11 @@ def test_a_server_that_cannot_serve_is_told_apart(reply: object, reason: str) ->
         welcome(reply, Target.parse("redis://ann:pw5@task-moved-ask"))
     assert reason in caught.value.reason
     assert "pw5" not in caught.value.reason + caught.value.hint
+
+
+def test_a_cluster_has_one_database() -> None:
+    with pytest.raises(Unreachable, match="a cluster, where only database 0 is used, not 3"):
+        welcome(hello(mode="cluster"), Target.parse("redis://h/3"))
 
 
 def test_a_database_that_does_not_exist_is_named() -> None:

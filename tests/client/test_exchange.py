@@ -39,6 +39,7 @@ def exchange(*ops: Operation, clock: Callable[[], int] = lambda: 0, **policy: in
 def sent(one: Exchange) -> list[list[bytes]]:
     """The commands of the next packet."""
     reader = hiredis.Reader()
+    one.aim()
     reader.feed(one.packet())
     commands = iter(reader.gets, False)
     return list(commands)
@@ -80,7 +81,7 @@ def test_an_unknown_script_is_sent_again_at_once_with_its_source_once() -> None:
 def test_a_server_that_forgets_what_it_was_just_told_is_an_error() -> None:
     one = exchange(ONCE)
     for _ in range(2):
-        one.packet()
+        sent(one)
         one.take(Heard([NOSCRIPT]))
     assert isinstance(failure_of(one), ReplyError)
 
@@ -88,7 +89,7 @@ def test_a_server_that_forgets_what_it_was_just_told_is_an_error() -> None:
 @pytest.mark.parametrize("op", [add("n"), ask("GET", "n")])
 def test_what_is_repeatable_is_sent_again_after_a_lost_reply(op: Operation) -> None:
     one = exchange(op)
-    one.packet()
+    sent(one)
     one.take(Heard([], "gone"))
     assert not one.is_done
     assert (one.count, one.pause_ms) == (1, 0)
@@ -97,7 +98,7 @@ def test_what_is_repeatable_is_sent_again_after_a_lost_reply(op: Operation) -> N
 
 def test_anything_else_is_not_and_says_what_is_unknown() -> None:
     one = exchange(ONCE)
-    one.packet()
+    sent(one)
     one.take(Heard([], "no reply within 5 s"))
     error = failure_of(one)
     assert isinstance(error, ServerUnavailable)
@@ -107,7 +108,7 @@ def test_anything_else_is_not_and_says_what_is_unknown() -> None:
 
 def test_anything_is_sent_again_if_nothing_had_left() -> None:
     one = exchange(ONCE)
-    one.packet()
+    sent(one)
     one.take(Heard([], "closed", was_sent=False))
     assert not one.is_done
     assert names(one) == ["EVALSHA"]
@@ -116,14 +117,14 @@ def test_anything_is_sent_again_if_nothing_had_left() -> None:
 def test_what_never_leaves_is_given_up_in_the_end() -> None:
     one = exchange(ONCE, attempts=2)
     for _ in range(2):
-        one.packet()
+        sent(one)
         one.take(Heard([], "closed", was_sent=False))
     assert str(failure_of(one)) == "the connection was lost: closed"
 
 
 def test_of_a_broken_pipeline_only_the_unanswered_and_repeatable_go_again() -> None:
     one = exchange(add("a"), ONCE, add("c"), ONCE)
-    one.packet()
+    sent(one)
     one.take(Heard([1, 2], "gone"))
     assert len(sent(one)) == 1
     one.take(Heard([3]))
@@ -136,21 +137,21 @@ def test_a_passing_refusal_is_waited_for_even_if_not_repeatable(code: str) -> No
     one = exchange(ONCE, first_ms=50, cap_ms=1000)
     pauses = []
     for _ in range(3):
-        one.packet()
+        sent(one)
         one.take(Heard([Refusal(code, "later")]))
         pauses.append(one.pause_ms)
     assert pauses == [50, 100, 200]
-    one.packet()
+    sent(one)
     one.take(Heard([4]))
     assert one.results() == [4]
 
 
 def test_a_primary_that_became_a_replica_wants_a_new_connection() -> None:
     one = exchange(ONCE)
-    one.packet()
+    sent(one)
     one.take(Heard([Refusal("READONLY", "You can't write")]))
     assert one.needs_new_link
-    one.packet()
+    sent(one)
     one.take(Heard([Refusal("LOADING", "")]))
     assert not one.needs_new_link
 
@@ -158,7 +159,7 @@ def test_a_primary_that_became_a_replica_wants_a_new_connection() -> None:
 def test_attempts_end() -> None:
     one = exchange(ONCE, attempts=3)
     for _ in range(3):
-        one.packet()
+        sent(one)
         one.take(Heard([Refusal("LOADING", "pw5")]))
     error = failure_of(one)
     assert "still loading its data (LOADING)" in str(error)
@@ -170,7 +171,7 @@ def test_patience_ends() -> None:
     clock = Ticking()
     one = exchange(add("n"), clock=clock, patience_ms=9_000)
     for _ in range(2):
-        one.packet()
+        sent(one)
         clock.now += 5_000
         one.take(Heard([], "no reply within 5 s"))
     assert "the connection was lost: no reply within 5 s" in str(failure_of(one))
@@ -188,7 +189,7 @@ def test_patience_ends() -> None:
 )
 def test_a_standing_refusal_fails_at_once_with_reason_and_hint(refusal: Refusal, words: str) -> None:
     one = exchange(add("n"))
-    one.packet()
+    sent(one)
     one.take(Heard([refusal]))
     error = failure_of(one)
     assert isinstance(error, ServerUnavailable)
@@ -198,7 +199,7 @@ def test_a_standing_refusal_fails_at_once_with_reason_and_hint(refusal: Refusal,
 
 def test_the_error_of_a_script_is_no_trouble_with_the_server() -> None:
     one = exchange(add("n"))
-    one.packet()
+    sent(one)
     one.take(Heard([Refusal("WRONGTYPE", "Operation against a key")]))
     error = failure_of(one)
     assert isinstance(error, ReplyError)
@@ -211,7 +212,7 @@ def test_the_first_failure_is_raised_when_all_replies_are_read() -> None:
 
     picky: Command[Any] = Command("test/add", ("n",), (1,), refuse)
     one = exchange(add("a"), picky, add("c"))
-    one.packet()
+    sent(one)
     one.take(Heard([1, 2, Refusal("ERR", "broken")]))
     assert str(failure_of(one)) == "refused 2"
 

@@ -309,7 +309,7 @@ async def test_closing_does_not_wait_for_a_server_that_is_away(scratch: ScratchS
 def test_an_interrupted_call_leaves_no_half_read_connection(scratch: ScratchServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C between request and reply: the reply must not be taken for the next call's."""
     with Client.open(scratch.url) as client:
-        link = client._idle[0]
+        link = client._start._idle[0]
 
         def interrupt(**_: object) -> object:
             raise KeyboardInterrupt

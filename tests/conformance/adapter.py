@@ -1,11 +1,14 @@
-"""Our operations under the names and keyword arguments of OmniQ's client 4.0 (wire §9), for the vectors.
+"""What the vectors are replayed against: our operations and both of our OmniQ clients, in one form.
 
-No more than that: what is refused before sending is refused by `ops`, but for the payload's type.
+Called by the names and keyword arguments of OmniQ's client 4.0 (wire §9), they answer at once, and a script that fails on
+the server is redis-py's `ResponseError`, as it is for the real client.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -15,13 +18,39 @@ from omniq_flow.errors import OperationRefused, ReplyError
 from omniq_flow.model.jobs import JobOptions, Lease
 from omniq_flow.ops import admin, counters, jobs
 from omniq_flow.ops.command import Command, Query
-from omniq_flow.ops.replies import ItemResult
+from omniq_flow.ops.replies import BatchResultItem
+from tests.conformance import exported
 
 T = TypeVar("T")
 
 
+class Face:
+    """A client of OmniQ's names; the replies of an asyncio one are waited for."""
+
+    monitor: Any
+
+    def __init__(self, client: Any, runner: asyncio.Runner) -> None:
+        self._client = client
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            try:
+                answer = getattr(self._client, name)(**arguments)
+                return self._runner.run(answer) if inspect.iscoroutine(answer) else answer
+            except ReplyError as error:
+                raise redis.exceptions.ResponseError(str(error)) from error
+
+        return call
+
+
 class Adapter:
-    """OmniQ's method names over a `Client`."""
+    """OmniQ's method names over a `Client` and the fifteen scripts that other clients get.
+
+    What is refused before sending is refused by `ops`, but for the payload's type.
+    """
+
+    monitor: Any
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -89,17 +118,17 @@ class Adapter:
         return self._do(admin.is_paused(queue))
 
     def retry_failed(self, *, queue: str, job_id: str, now_ms_override: int = 0) -> None:
-        self._do(admin.retry_failed(queue, job_id, now_ms=now_ms_override))
+        self._do(exported.retry_failed(queue, job_id, now_ms=now_ms_override))
 
-    def retry_failed_batch(self, *, queue: str, job_ids: Sequence[str], now_ms_override: int = 0) -> list[ItemResult]:
-        return self._do(admin.retry_failed_batch(queue, job_ids, now_ms=now_ms_override))
+    def retry_failed_batch(self, *, queue: str, job_ids: Sequence[str], now_ms_override: int = 0) -> list[BatchResultItem]:
+        return self._do(exported.retry_failed_batch(queue, job_ids, now_ms=now_ms_override))
 
     def remove_job(self, *, queue: str, job_id: str, lane: admin.Lane) -> str:
-        self._do(admin.remove_job(queue, job_id, lane))
+        self._do(exported.remove_job(queue, job_id, lane))
         return "OK"
 
-    def remove_jobs_batch(self, *, queue: str, lane: admin.Lane, job_ids: Sequence[str]) -> list[ItemResult]:
-        return self._do(admin.remove_jobs_batch(queue, lane, job_ids))
+    def remove_jobs_batch(self, *, queue: str, lane: admin.Lane, job_ids: Sequence[str]) -> list[BatchResultItem]:
+        return self._do(exported.remove_jobs_batch(queue, lane, job_ids))
 
     def childs_init(self, *, key: str, expected: int) -> None:
         self._do(counters.childs_init(key, expected))
@@ -108,7 +137,7 @@ class Adapter:
         try:
             return self._do(counters.child_ack(key, child_id))
         except OperationRefused as refusal:
-            if refusal.reason != "NO_COUNTER":
+            if refusal.code != "NO_COUNTER":
                 raise
             return -1
 

@@ -31,14 +31,10 @@ LEFT_OUT_VECTORS = {
     "script-enqueue-defaults": "D1: without a clock the server's counts",
 }
 
-MONITOR = "the monitor's views have tests of their own"
-
 
 def why_left_out(vector: dict[str, Any]) -> str:
     """Why a vector is not replayed; empty if it is."""
     name: str = vector["name"]
-    if name.startswith("monitor-"):
-        return MONITOR
     if name in LEFT_OUT_VECTORS:
         return LEFT_OUT_VECTORS[name]
     return "; ".join(LEFT_OUT_QUIRKS[quirk] for quirk in vector.get("quirks", ()) if quirk in LEFT_OUT_QUIRKS)

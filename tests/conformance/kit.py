@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import operator
 import re
 import time
 from typing import Any
@@ -140,8 +141,8 @@ def error_code(error: Exception) -> str:
 def perform(client: Any, conn: Any, op: str, args: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
     """Carry out one step and give its reply, `{"ok": value}` or `{"error": code}`.
 
-    `client` has the method names and keyword arguments of OmniQ's client; `conn` gives bytes; `sources` are the
-    scripts by name.
+    `client` has the method names and keyword arguments of OmniQ's client, and those of its monitor under `monitor`; `conn`
+    gives bytes; `sources` are the scripts by name.
     """
     args = expand(args)
     if op == "seed":
@@ -155,6 +156,6 @@ def perform(client: Any, conn: Any, op: str, args: dict[str, Any], sources: dict
     try:
         if op == "script":
             return {"ok": plain(conn.eval(sources[args["script"]], 1, args["key"], *args["argv"]))}
-        return {"ok": plain(getattr(client, op)(**args))}
+        return {"ok": plain(operator.attrgetter(op)(client)(**args))}
     except Exception as error:  # every failure is an outcome to compare
         return {"error": error_code(error)}

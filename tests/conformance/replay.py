@@ -2,7 +2,8 @@
 
     python -m tests.conformance.replay --url unix:///path --scripts DIR [--client package.module:Client]
 
-The client is built as `Client(redis=connection, scripts_dir=DIR)`, as OmniQ's own is. The server is emptied.
+The client is built as `Client(redis=connection, scripts_dir=DIR)`, as OmniQ's own is, and beside it a `QueueMonitor(client)` if
+its module has one. The server is emptied.
 """
 
 from __future__ import annotations
@@ -54,13 +55,16 @@ def differences(want: kit.State, have: kit.State) -> list[str]:
 
 
 def replay(vector: Vector, client: Any, conn: Any, scripts: dict[str, str]) -> list[str]:
-    """What differs at the first step that differs; `conn` gives bytes, its server is emptied before."""
+    """What differs at the first step that differs; `conn` gives bytes, its server is emptied before.
+
+    Steps of a monitor, which only read, are for a client that has one as its `monitor`.
+    """
     conn.flushall()
     quirks = vector.get("quirks", [])
     known = {s["args"]["now_ms"] for s in vector["steps"] if isinstance(s["args"].get("now_ms"), int)}
     for n, step in enumerate(vector["steps"], 1):
-        if step["op"].startswith("monitor."):
-            continue  # only reads
+        if step["op"].startswith("monitor.") and not hasattr(client, "monitor"):
+            continue
         reply = kit.perform(client, conn, step["op"], step["args"], scripts)
         wanted_reply = {k: v for k, v in step["reply"].items() if k != "type"}
         want, have = even_out(quirks, kit.mark_server_time(step["state"], known), kit.mark_server_time(kit.dump(conn), known))
@@ -80,7 +84,10 @@ def main() -> int:
     options = parser.parse_args()
     module, _, name = options.client.partition(":")
     text = redis.Redis.from_url(options.url, decode_responses=True)
-    client = getattr(importlib.import_module(module), name)(redis=text, scripts_dir=str(options.scripts))
+    package = importlib.import_module(module)
+    client = getattr(package, name)(redis=text, scripts_dir=str(options.scripts))
+    if hasattr(package, "QueueMonitor"):
+        client.monitor = package.QueueMonitor(client)
     conn, scripts = redis.Redis.from_url(options.url), sources(options.scripts)
     passed = failed = left_out = 0
     for vector in vectors(options.only):

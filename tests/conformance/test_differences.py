@@ -15,8 +15,8 @@ from omniq_flow.client.client import Client
 from omniq_flow.errors import OperationRefused, ServerUnavailable, ValueNotJson
 from omniq_flow.model.jobs import JobOptions, Lease
 from omniq_flow.ops import admin, counters, jobs, keys
-from omniq_flow.ops.replies import ItemResult
-from tests.conformance import kit
+from omniq_flow.ops.replies import BatchResultItem
+from tests.conformance import exported, kit
 
 T0 = 1_800_000_000_000
 Q = "q"
@@ -27,6 +27,12 @@ STATS = "{q}:stats"
 def conn(redis_conn: redis.Redis) -> Any:
     """The empty server, seen as it is; typed loosely, since only dumps and damage pass here."""
     return redis_conn
+
+
+@pytest.fixture(params=[admin, exported], ids=["ours", "omniq"])
+def steer(request: pytest.FixtureRequest) -> Any:
+    """Retries and removals, as our clients send them and as others do."""
+    return request.param
 
 
 def publish(client: Client, job_id: str, at: int = 0, **options: Any) -> None:
@@ -72,9 +78,9 @@ def test_d1_defaults_of_the_script(client: Client, conn: Any, script: Any, now: 
     assert is_present(job[b"queued_ms"])
 
 
-def test_d1_a_removal_notes_the_servers_time(client: Client, conn: Any) -> None:
+def test_d1_a_removal_notes_the_servers_time(client: Client, conn: Any, steer: Any) -> None:
     publish(client, "a")
-    client.execute(admin.remove_job(Q, "a", "wait"))
+    client.execute(steer.remove_job(Q, "a", "wait"))
     assert is_present(conn.hget(STATS, "last_activity_ms"))
 
 
@@ -318,12 +324,12 @@ def test_d7_exponents_that_others_left_are_read(client: Client, conn: Any) -> No
 # D8 ------------------------------------------------------------------------------------------------------------
 
 
-def test_d8_a_batch_removal_notes_the_time(client: Client, conn: Any, script: Any) -> None:
+def test_d8_a_batch_removal_notes_the_time(client: Client, conn: Any, script: Any, steer: Any) -> None:
     for job_id in ("a", "b", "c"):
         publish(client, job_id)
-    client.execute(admin.remove_jobs_batch(Q, "wait", ["a"], now_ms=T0 + 7))
+    client.execute(steer.remove_jobs_batch(Q, "wait", ["a"], now_ms=T0 + 7))
     assert conn.hget(STATS, "last_activity_ms") == str(T0 + 7).encode()
-    client.execute(admin.remove_jobs_batch(Q, "wait", ["b"]))
+    client.execute(steer.remove_jobs_batch(Q, "wait", ["b"]))
     assert is_present(conn.hget(STATS, "last_activity_ms"))
     conn.hset(STATS, "last_activity_ms", "1")
     assert script("remove_jobs_batch", "wait", "1", "c") == [b"c", b"OK"]
@@ -378,7 +384,7 @@ def test_d9_an_id_without_a_job_is_dropped_when_it_is_due(client: Client, conn: 
 # D15 -----------------------------------------------------------------------------------------------------------
 
 
-def test_d15_q11_a_refused_removal_changes_nothing(client: Client, conn: Any) -> None:
+def test_d15_q11_a_refused_removal_changes_nothing(client: Client, conn: Any, steer: Any) -> None:
     """Not the slots, though the job looks as if it held one, and not who is ready."""
     publish(client, "a", gid="g")
     publish(client, "b", 1, gid="g")
@@ -388,46 +394,46 @@ def test_d15_q11_a_refused_removal_changes_nothing(client: Client, conn: Any) ->
     conn.zrem("{q}:groups:ready", "g")
     before = kit.dump(conn)
     with pytest.raises(OperationRefused, match="NOT_IN_LANE"):
-        client.execute(admin.remove_job(Q, "a", "gwait"))
-    assert client.execute(admin.remove_jobs_batch(Q, "gwait", ["a", "a"])) == [ItemResult("a", "ERR", "NOT_IN_LANE")] * 2
+        client.execute(steer.remove_job(Q, "a", "gwait"))
+    assert client.execute(steer.remove_jobs_batch(Q, "gwait", ["a", "a"])) == [BatchResultItem("a", "ERR", "NOT_IN_LANE")] * 2
     assert kit.dump(conn) == before
 
 
-def test_d15_q11_a_removal_that_succeeds_gives_a_left_over_slot_back(client: Client, conn: Any) -> None:
+def test_d15_q11_a_removal_that_succeeds_gives_a_left_over_slot_back(client: Client, conn: Any, steer: Any) -> None:
     publish(client, "a", gid="g", group_limit=3)
     conn.hset(keys.job(Q, "a"), "lease_token", "stale")
     conn.set("{q}:g:g:inflight", "2")
-    client.execute(admin.remove_job(Q, "a", "gwait"))
+    client.execute(steer.remove_job(Q, "a", "gwait"))
     assert conn.get("{q}:g:g:inflight") == b"1"
 
 
-def test_d15_q12_a_removal_does_not_put_its_group_before_others(client: Client, conn: Any) -> None:
+def test_d15_q12_a_removal_does_not_put_its_group_before_others(client: Client, conn: Any, steer: Any) -> None:
     publish(client, "a", gid="g")
     publish(client, "b", 1, gid="g")
     publish(client, "c", 2, gid="h")
     conn.zrem("{q}:groups:ready", "g")
-    client.execute(admin.remove_job(Q, "a", "gwait", now_ms=T0 + 9))
+    client.execute(steer.remove_job(Q, "a", "gwait", now_ms=T0 + 9))
     assert conn.zrange("{q}:groups:ready", 0, -1, withscores=True) == [(b"h", T0 + 2), (b"g", T0 + 9)]
 
 
-def test_d15_q12_a_group_is_ready_exactly_if_another_job_can_be_taken(client: Client, conn: Any) -> None:
+def test_d15_q12_a_group_is_ready_exactly_if_another_job_can_be_taken(client: Client, conn: Any, steer: Any) -> None:
     """What `remove-job-gwait` shows up to its last step: the older place is kept, an empty or full group goes."""
     for n, job_id in enumerate(("a", "b", "c")):
         publish(client, job_id, n, gid="g")
-    client.execute(admin.remove_job(Q, "b", "gwait", now_ms=T0 + 5))
+    client.execute(steer.remove_job(Q, "b", "gwait", now_ms=T0 + 5))
     assert conn.zrange("{q}:groups:ready", 0, -1, withscores=True) == [(b"g", T0)]
     lease = take(client, 6)
     publish(client, "d", 7, gid="g")
-    client.execute(admin.remove_job(Q, "d", "gwait", now_ms=T0 + 8))
+    client.execute(steer.remove_job(Q, "d", "gwait", now_ms=T0 + 8))
     assert conn.exists("{q}:groups:ready") == 0
     client.execute(jobs.ack_success(lease, now_ms=T0 + 9))
     assert conn.zrange("{q}:groups:ready", 0, -1, withscores=True) == [(b"g", T0 + 9)]
-    client.execute(admin.remove_jobs_batch(Q, "gwait", ["c"], now_ms=T0 + 10))
+    client.execute(steer.remove_jobs_batch(Q, "gwait", ["c"], now_ms=T0 + 10))
     assert conn.exists("{q}:groups:ready") == 0
     assert conn.hmget(STATS, "groups_ready", "group_waiting", "waiting_total") == [b"0", b"0", b"0"]
 
 
-def test_d15_q14_a_retry_clears_all_that_the_job_left_elsewhere(client: Client, conn: Any) -> None:
+def test_d15_q14_a_retry_clears_all_that_the_job_left_elsewhere(client: Client, conn: Any, steer: Any) -> None:
     for n, (job_id, gid) in enumerate({"a": "", "b": "", "c": "g"}.items()):
         publish(client, job_id, n, gid=gid, max_attempts=1)
     for at in (3, 4, 5):
@@ -436,8 +442,11 @@ def test_d15_q14_a_retry_clears_all_that_the_job_left_elsewhere(client: Client, 
         conn.zadd(key, {"a": T0, "b": T0, "c": T0})
     conn.rpush("{q}:wait", "a", "b", "a", "c")
     conn.rpush("{q}:g:g:wait", "c", "x", "c")
-    client.execute(admin.retry_failed(Q, "a", now_ms=T0 + 10))
-    assert client.execute(admin.retry_failed_batch(Q, ["b", "c"], now_ms=T0 + 11)) == [ItemResult("b", "OK"), ItemResult("c", "OK")]
+    client.execute(steer.retry_failed(Q, "a", now_ms=T0 + 10))
+    assert client.execute(steer.retry_failed_batch(Q, ["b", "c"], now_ms=T0 + 11)) == [
+        BatchResultItem("b", "OK"),
+        BatchResultItem("c", "OK"),
+    ]
     assert conn.exists("{q}:active", "{q}:idx:active", "{q}:delayed", "{q}:idx:delayed", "{q}:failed", "{q}:idx:failed") == 0
     assert conn.lrange("{q}:wait", 0, -1) == [b"a", b"b"]
     assert conn.lrange("{q}:g:g:wait", 0, -1) == [b"x", b"c"]
@@ -511,14 +520,14 @@ def test_d16_odd_ids_are_not_sent(job_id: str) -> None:
         jobs.publish(Q, {}, job_id=job_id)
 
 
-def test_d16_q24_a_job_called_err_is_no_error_of_the_batch(client: Client, conn: Any, script: Any) -> None:
+def test_d16_q24_a_job_called_err_is_no_error_of_the_batch(client: Client, conn: Any, script: Any, steer: Any) -> None:
     script("enqueue", "ERR", "{}", "1", "1000", "0", str(T0))
     fail(client, take(client), 1)
-    assert client.execute(admin.retry_failed_batch(Q, ["ERR"], now_ms=T0 + 2)) == [ItemResult("ERR", "OK")]
-    assert client.execute(admin.retry_failed_batch(Q, ["ERR"], now_ms=T0 + 3)) == [ItemResult("ERR", "ERR", "NOT_FAILED")]
-    assert client.execute(admin.remove_jobs_batch(Q, "wait", ["ERR", "none"])) == [
-        ItemResult("ERR", "OK"),
-        ItemResult("none", "ERR", "NO_JOB"),
+    assert client.execute(steer.retry_failed_batch(Q, ["ERR"], now_ms=T0 + 2)) == [BatchResultItem("ERR", "OK")]
+    assert client.execute(steer.retry_failed_batch(Q, ["ERR"], now_ms=T0 + 3)) == [BatchResultItem("ERR", "ERR", "NOT_FAILED")]
+    assert client.execute(steer.remove_jobs_batch(Q, "wait", ["ERR", "none"])) == [
+        BatchResultItem("ERR", "OK"),
+        BatchResultItem("none", "ERR", "NO_JOB"),
     ]
 
 

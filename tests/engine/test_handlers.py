@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from omniq_flow import Flow, Retry
 from omniq_flow.engine.attempt import Attempt
@@ -14,7 +15,7 @@ from omniq_flow.engine.slots import Slots
 from omniq_flow.flow.context import StepContext
 from omniq_flow.model.names import StepRun
 from omniq_flow.ops.ticks import Taken
-from tests.support.until import until
+from tests.support.until import until, wait_until
 
 
 class Notes:
@@ -51,10 +52,23 @@ async def deaf() -> int:
     return 1
 
 
+@flow.step
+def blocked(ctx: StepContext) -> int:
+    ctx.log("began")
+    while not ctx.is_cancelled:
+        time.sleep(0.001)
+    return 1
+
+
+@flow.step(timeout="10s")
+def timed() -> int:
+    return 1
+
+
 def attempt(step: str, name: str = "a") -> Attempt:
     made = Attempt("q", Taken(name, f"token-{name}", 0, 1, 1, "", 0, b""), 30_000, 0, 30_000, 0)
     made.bound = Bound.of_plan(flow.plan(), step, Registry.of([flow]).code("handlers", step))
-    made.context = StepContext("R", "handlers", StepRun(step))
+    made.context = StepContext("R", "handlers", StepRun(step), cancelled=made.cancelled)
     return made
 
 
@@ -105,4 +119,64 @@ async def test_what_a_stopped_handler_still_returns_is_its_end() -> None:
     await until(lambda: notes.said, "it ends")
     assert notes.said == [("a", "ok")]
     assert slots.busy == 0
+    await handlers.close()
+
+
+async def test_a_thread_goes_on_with_the_next_without_the_loop() -> None:
+    """A burst of sync handlers is worked through in one slot, in order, though the loop hears of none of them meanwhile."""
+    notes, slots = Notes(), Slots(1)
+    handlers = Handlers(slots, notes)
+    first, *others = [attempt("blocked", name) for name in "abc"]
+    for each in (first, *others):
+        handlers.admit(each)
+        handlers.offer(each)
+    assert (slots.busy, slots.waiting) == (1, 2)
+    for each in (first, *others):
+        wait_until(lambda each=each: each.is_running, f"{each.taken.job_id} runs")  # type: ignore[misc]
+        each.cancelled.set()
+    assert notes.said == []
+    await until(lambda: len(notes.said) == 3, "all have ended")
+    assert notes.said == [("a", "ok"), ("b", "ok"), ("c", "ok")]
+    assert (slots.busy, slots.waiting) == (0, 0)
+    await handlers.close()
+
+
+async def test_what_needs_the_loop_waits_for_it() -> None:
+    """An async handler, one with a time limit, and whatever stands behind them."""
+    notes, slots = Notes(), Slots(1)
+    handlers = Handlers(slots, notes)
+    first, awaited, limited, last = (
+        attempt("blocked", "first"),
+        attempt("quick", "awaited"),
+        attempt("timed", "limited"),
+        attempt("blocked", "last"),
+    )
+    for each in (first, awaited, limited, last):
+        handlers.admit(each)
+        handlers.offer(each)
+    last.cancelled.set()
+    first.cancelled.set()
+    wait_until(lambda: first.ended_at, "the first has ended in its thread")
+    assert not any(each.is_running for each in (awaited, limited, last))
+    await until(lambda: len(notes.said) == 4, "all have ended")
+    assert [name for name, _ in notes.said] == ["first", "awaited", "limited", "last"]
+    assert (slots.busy, slots.waiting) == (0, 0)
+    await handlers.close()
+
+
+async def test_what_a_thread_has_started_cannot_be_taken_back() -> None:
+    notes, slots = Notes(), Slots(1)
+    handlers = Handlers(slots, notes)
+    first, second, third = (attempt("blocked", name) for name in ("first", "second", "third"))
+    for each in (first, second, third):
+        handlers.admit(each)
+        handlers.offer(each)
+    first.cancelled.set()
+    wait_until(lambda: second.is_running, "the second has its place")
+    assert [handlers.withdraw(each) for each in (second, third, third)] == [False, True, False]
+    second.cancelled.set()
+    await until(lambda: len(notes.said) == 2, "both have ended")
+    assert notes.said == [("first", "ok"), ("second", "ok")]
+    assert not third.is_running
+    assert (slots.busy, slots.waiting) == (0, 0)
     await handlers.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -29,6 +31,18 @@ def test_quick_handlers_take_up_to_twice_the_free_slots() -> None:
     assert slots(typical_ms=1, asked=16).want(0, 1) == 16
     assert slots(typical_ms=1, asked=32).want(0, 1) == 0
     assert slots(typical_ms=1, busy=16).want(16, 1) == 0
+
+
+def test_instant_handlers_take_more_ahead_where_it_is_allowed() -> None:
+    """All of it starts within milliseconds; while a handler runs in every slot nothing is taken ahead."""
+    assert slots(capacity=1, typical_ms=0.4).want(0, 1) == 1
+    allowed = partial(slots, ahead=32)
+    assert allowed(capacity=1, typical_ms=0.4).want(0, 1) == 32
+    assert allowed(capacity=1, typical_ms=0.4, waiting=10, asked=8).want(10, 1) == 14
+    assert allowed(capacity=1, typical_ms=0.4, busy=1).want(1, 1) == 0
+    assert allowed(capacity=100, typical_ms=0.4).want(0, 1) == 64
+    assert allowed(capacity=1, typical_ms=0.4).want(0, 4) == 8, "hungry queues share"
+    assert allowed(capacity=1, typical_ms=0.6).want(0, 1) == 1
 
 
 def test_hungry_queues_share() -> None:

@@ -22,7 +22,9 @@ class Crew:
     def __init__(self) -> None:
         self.done: list[Any] = []
         self.are_quick = True
-        self.threads = Threads(asyncio.get_running_loop(), lambda _, outcome: self.done.append(outcome), lambda: self.are_quick)
+        self.threads = Threads(
+            asyncio.get_running_loop(), lambda _, outcome, successor: self.done.append(outcome), lambda: None, lambda: self.are_quick
+        )
 
     def submit(self, handler: Callable[[], Any]) -> None:
         bound = SimpleNamespace(call=lambda given, context, roll: handler())

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from omniq_flow import Flow, Retry, StepContext, UsageError, each
+from omniq_flow import App, Client, Flow, Retry, StepContext, UsageError, each
 from omniq_flow.client.client import AsyncClient
+from omniq_flow.engine.intake import Intake
 from omniq_flow.engine.worker import Ending, Worker
-from omniq_flow.ops import keys
+from omniq_flow.ops import jobs, keys
+from omniq_flow.ops.ticks import TickReply
 from tests.engine.life import begin, no_active_jobs, working
 from tests.support.server import Server
 from tests.support.until import until
@@ -157,3 +159,27 @@ def test_a_worker_needs_slots_and_queues() -> None:
         Worker([], url="redis://x", concurrency=0)
     with pytest.raises(UsageError, match="needs a queue"):
         Worker([], url="redis://x")
+
+
+async def test_what_comes_with_a_reply_after_the_end_is_given_back_in_peace(
+    server: Server, client: Client, redis_conn: redis.Redis, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A take was on its way when the worker was told to drain: nothing was started, so nothing is unfinished."""
+    app, arrived, may_go_on = App(), asyncio.Event(), asyncio.Event()
+    app.handler(queue=queue)(lambda: None)
+    receive = Intake.receive
+
+    async def late(self: Intake, reply: TickReply, asked_at: int) -> None:
+        if reply.taken:
+            arrived.set()
+            await may_go_on.wait()
+        await receive(self, reply, asked_at)
+
+    monkeypatch.setattr(Intake, "receive", late)
+    task = asyncio.create_task((worker := Worker([app], url=server.url)).run())
+    job_id = client.execute(jobs.publish(queue, {}))
+    await asyncio.wait_for(arrived.wait(), 10)
+    worker.stop()
+    may_go_on.set()
+    assert await asyncio.wait_for(task, 10) is Ending.DRAINED
+    assert redis_conn.hmget(keys.job(queue, job_id), "state", "attempt") == [b"wait", b"0"]

@@ -15,11 +15,11 @@ import redis
 from omniq_flow import Flow, Retry, StepContext, result
 from omniq_flow.client.client import AsyncClient
 from omniq_flow.client.connect import Target
-from omniq_flow.client.trouble import Unreachable
 from omniq_flow.engine.attempt import Attempt
 from omniq_flow.engine.heartbeat import Heartbeat
 from omniq_flow.engine.lease import Leases
 from omniq_flow.engine.worker import Worker
+from omniq_flow.errors import ServerUnavailable
 from omniq_flow.ops.ticks import Beat, Taken
 from tests.engine.life import begin, working
 from tests.support.proxy import PASS, Action, Proxy, Seen, delay
@@ -64,7 +64,8 @@ async def test_a_handler_longer_than_its_lease_runs_once(server: Server, aclient
     def sample() -> None:
         while not is_over.wait(0.05):
             for _, score in cast("list[tuple[bytes, float]]", redis_conn.zrange("{long}:active", 0, -1, withscores=True)):
-                ahead.append(float(score) / 1000 - float(redis_conn.time()[0]) - redis_conn.time()[1] / 1e6)
+                seconds, micros = redis_conn.time()
+                ahead.append(score / 1000 - seconds - micros / 1e6)
 
     sampler = threading.Thread(target=sample)
     sampler.start()
@@ -229,7 +230,7 @@ class Beats(Heartbeat):
         self.asked.append(len(ids))
         self.now += self.call_takes
         if self.is_away:
-            raise Unreachable("away")
+            raise ServerUnavailable("away")
         return tuple(self.answer(job_id) for job_id in ids)
 
 

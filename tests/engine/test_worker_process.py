@@ -70,7 +70,7 @@ def each_piece(text: str = each(pieces)) -> str:
 
 slow = Flow("proc_slow", input=Job, retry=Retry(attempts=1))
 
-@slow.step(process=True, timeout="300ms")
+@slow.step(process=True, timeout="1500ms")
 def sleepy(job: Job) -> int:
     Path(job.folder, "pid").write_text(str(os.getpid()))
     os.kill(os.getpid(), signal.SIGSTOP)

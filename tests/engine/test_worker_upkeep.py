@@ -20,6 +20,7 @@ from omniq_flow.engine.runlog import MOST_LINES, RunLog
 from omniq_flow.engine.shop import Shop
 from omniq_flow.engine.slots import Slots
 from omniq_flow.engine.worker import Worker
+from omniq_flow.flow.context import NO_TOOLS
 from omniq_flow.model.runs import Fact
 from omniq_flow.ops import keys
 from omniq_flow.ops.ticks import Taken
@@ -84,8 +85,8 @@ class Reported(Lane):
     """A lane that only notes what is reported."""
 
     def __init__(self, *held: Attempt) -> None:
-        handlers = cast(Handlers, type("", (), {"withdraw": staticmethod(lambda attempt: None)})())
-        shop = Shop("w", cast(AsyncClient, None), None, Slots(4), handlers, Leases(), RunLog(), Polling(), set())  # type: ignore[arg-type]
+        handlers = cast(Handlers, type("", (), {"withdraw": staticmethod(lambda attempt: attempt.is_waiting)})())
+        shop = Shop("w", cast(AsyncClient, None), None, Slots(4), handlers, Leases(), RunLog(), Polling(), set(), NO_TOOLS)  # type: ignore[arg-type]
         super().__init__(shop, "q")
         self.hold(held)
         self.said: list[tuple[str, Outcome]] = []

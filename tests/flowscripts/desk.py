@@ -71,19 +71,24 @@ class Desk:
         """Lease what is there; by step run, or by id for plain jobs."""
         return {t.flow.step_run.id if t.flow else t.job_id: t for t in self.tick(take=most, **more).taken}
 
-    def settle(self, taken: Taken, kind: OutcomeKind = "ok", number: int = 0, value: bytes = b"1", error: str = "") -> str:
-        return self.tick(Settled(taken.job_id, taken.token, kind, number, value, error)).codes[0]
+    def settle(self, taken: Taken, kind: OutcomeKind = "ok", number: int = 0, value: bytes = b"1", error: str = "", **more: Any) -> str:
+        return self.tick(Settled(taken.job_id, taken.token, kind, number, value, error), **more).codes[0]
 
     def stage(self, taken: Taken, *elements: bytes, offset: int = 0) -> None:
         self.execute(ticks.list_stage(self.queue, taken.job_id, taken.token, offset, elements))
 
-    def settle_list(self, taken: Taken, *elements: bytes) -> str:
+    def settle_list(self, taken: Taken, *elements: bytes, **more: Any) -> str:
         if elements:
             self.stage(taken, *elements)
-        return self.settle(taken, "list", len(elements))
+        return self.settle(taken, "list", len(elements), **more)
 
     def sweep(self, run_id: str = RUN, **more: Any) -> runs.Swept:
         return self.execute(runs.run_sweep(self.queue, run_id, now_ms=self.now, **more))
+
+    def retry(self, run_id: str = RUN, *, epoch: int = 0, **more: Any) -> runs.Retried:
+        """Retry a run at the epoch it is at, or at a given one."""
+        seen = epoch or self.header(run_id).epoch
+        return self.execute(runs.run_retry(self.queue, run_id, epoch=seen, now_ms=self.now, **more))
 
     def purge(self, **more: Any) -> runs.Purged:
         return self.execute(runs.run_purge(self.queue, now_ms=self.now, **more))

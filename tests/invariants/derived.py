@@ -6,12 +6,14 @@ among the elements of one list; parked are lists and single step runs that wait 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import InputPlan, Plan, StepPlan
+from omniq_flow.model.runs import Fact
 from omniq_flow.model.states import StepState
 from tests.invariants.snapshot import RunKeys, Snapshot
 
@@ -41,7 +43,10 @@ def derived_keys(s: Snapshot, run: RunKeys) -> Iterator[str]:
     """L4, and I14 with it: a gate that is closed while its step run is undecided is found as a difference."""
     if run.has_work or run.is_over or run.is_stopped:
         return
-    want = Replay(run).derive()
+    replay = Replay(run)
+    want = replay.derive()
+    yield from replay.kept()
+    yield from _differences("known", replay.known(), {k: v for k, v in run.tallies.items() if k.endswith(":t") and v})
     yield from _differences("gates", want.gates, {k: _canonical(k, v) for k, v in run.gates.items()})
     yield from _differences("counters", want.counters, dict(run.counters))
     yield from _differences("members", want.done, dict(run.done))
@@ -72,6 +77,7 @@ class Replay:
     def __init__(self, run: RunKeys) -> None:
         self.run, self.plan = run, run.plan
         self._epochs: dict[StepRun, int] = {}
+        self._facts: dict[StepRun, Fact | None] = {}
 
     def derive(self) -> Derived:
         found = Derived()
@@ -84,7 +90,47 @@ class Replay:
                 self._collections(step, up, found)
         return found
 
+    def known(self) -> dict[str, int]:
+        """How many step runs of each step inside lists the lists that have opened in this life make."""
+        found: Counter[str] = Counter()
+        for step in self.plan.steps:
+            if step.level:
+                found[f"{step.name}:t"] = len(self._prefixes(step.level))
+        return {name: n for name, n in found.items() if n}
+
+    def kept(self) -> Iterator[str]:
+        """What an earlier life left and this one has reached: it stands only if nothing behind it is newer (levels §5)."""
+        for at, raw in self.run.facts.items():
+            if not 0 < raw.epoch < self.run.since or raw.state is StepState.QUEUED or self._fact(at) is None:
+                continue
+            newest = max(self.newest_input(at), int(self.run.header.get(f"redo:{at.step}", "0")))
+            if raw.epoch < newest or raw.state is StepState.CANCELLED:
+                yield f"L4: {at} was kept at {raw.epoch}, what it was made from is of {newest}"
+            if raw.state is StepState.FAILED and (self.run.header.get("only") != "1" or f"{at.id}.{raw.epoch}" in self.run.only):
+                yield f"L4: {at} was to be worked again and was kept"
+
+    def newest_input(self, at: StepRun) -> int:
+        """The newest epoch among what a step run is made from."""
+        step, x = self.plan.by_name[at.step], at.index
+        epochs = [self._gate(step, x[:depth])[2] for depth in range(step.depth + 1) if self._waits(step, depth)]
+        if step.level and not self._waits(step, step.depth):
+            around = self._fact(StepRun(step.level[-1], x[:-1]))
+            epochs.append(around.epoch if around else 0)
+        return max(epochs, default=0)
+
     # -- what is there ------------------------------------------------------------------
+
+    def _fact(self, at: StepRun) -> Fact | None:
+        """The fact of a step run as this life of the run knows it: what an earlier life left counts once it is reached."""
+        if at not in self._facts:
+            self._facts[at] = self.run.facts.get(at) if self.run.since == 1 or self._is_reached(at) else None
+        return self._facts[at]
+
+    def _is_reached(self, at: StepRun) -> bool:
+        step = self.plan.by_name[at.step]
+        if step.level and at.index[-1] >= self._length(step.level[-1], at.index[:-1]):
+            return False
+        return all(self._left(step, at.index[:depth]) == 0 for depth in range(step.depth + 1))
 
     @cached_property
     def _heights(self) -> dict[str, int]:
@@ -111,7 +157,7 @@ class Replay:
         return [i for i in step.inputs if i.is_edge and i.kind != "each" and self._depth(i, step) == depth]
 
     def _length(self, list_step: str, y: Index) -> int:
-        fact = self.run.facts.get(StepRun(list_step, y))
+        fact = self._fact(StepRun(list_step, y))
         return fact.length if fact and fact.state is StepState.SUCCEEDED else 0
 
     def _prefixes(self, level: tuple[str, ...]) -> list[Index]:
@@ -124,7 +170,7 @@ class Replay:
     # -- what is decided ----------------------------------------------------------------
 
     def _one(self, step: StepPlan, x: Index) -> Seen | None:
-        fact = self.run.facts.get(StepRun(step.name, x))
+        fact = self._fact(StepRun(step.name, x))
         if fact is None or not fact.state.is_final:
             return None
         kind = {StepState.SUCCEEDED: VALUE, StepState.SKIPPED: SKIP}.get(fact.state, FAIL)
@@ -134,10 +180,7 @@ class Replay:
         """The newest epoch among the inputs of a step run that was decided by them."""
         at = StepRun(step.name, x)
         if at not in self._epochs:
-            epochs = [self._gate(step, x[:depth])[2] for depth in range(step.depth + 1) if self._waits(step, depth)]
-            if step.level and not self._waits(step, step.depth):
-                epochs.append(self.run.facts[StepRun(step.level[-1], x[:-1])].epoch)
-            self._epochs[at] = max(epochs, default=0)
+            self._epochs[at] = self.newest_input(at)
         return self._epochs[at]
 
     def _members(self, step: StepPlan, y: Index) -> list[Seen | None]:
@@ -195,7 +238,7 @@ class Replay:
             return
         candidates = self._prefixes(step.level) if has_own else self._prefixes(step.level[:-1])
         for x in candidates:
-            if has_own and (self._left(step, x) > 0 or StepRun(step.name, x) in self.run.facts):
+            if has_own and (self._left(step, x) > 0 or self._fact(StepRun(step.name, x)) is not None):
                 continue
             if not has_own and self._length(step.level[-1], x) == 0:
                 continue
@@ -212,7 +255,7 @@ class Replay:
             name = f"in:{StepRun(step.name, z).id}"
             parked = sum(1 for entry in found.parked if entry.startswith(name + "|"))
             left = len(waits) - len(told)
-            if depth == step.depth and StepRun(step.name, z) in self.run.facts:
+            if depth == step.depth and self._fact(StepRun(step.name, z)) is not None:
                 continue
             if told or parked:
                 found.gates[name] = f"{left}|{flags}|{epoch}|{parked}"

@@ -44,6 +44,9 @@ class RunKeys:
     rest_counts: Mapping[str, int]
     counters: Mapping[str, int]
     done: Mapping[str, frozenset[str]]
+    reach: Mapping[str, int] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
+    only: frozenset[str] = frozenset()
 
     @property
     def state(self) -> str:
@@ -56,7 +59,17 @@ class RunKeys:
     @property
     def is_stopped(self) -> bool:
         """Facts only: a flow that stops at its first failure has met it."""
-        return self.header.get("stop") == "1" and self.header.get("failed") == "1"
+        return self.header.get("stopped") == "1"
+
+    @property
+    def since(self) -> int:
+        """The epoch at which this life of the run began: 1, or that of its last retry."""
+        return int(self.header["retry"].split(" ")[0]) + 1 if "retry" in self.header else 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has ended with everything decided."""
+        return self.state in ("succeeded", "failed") and not self.is_stopped and "damage" not in self.header
 
     def number(self, name: str) -> int:
         return int(self.header.get(name, "0"))
@@ -156,7 +169,13 @@ class Snapshot:
             rest_counts,
             counters,
             done,
+            {k: int(v) for k, v in self.hash("flow", "reach", rid).items()},
+            self._members("asked", rid),
+            self._members("only", rid),
         )
+
+    def _members(self, kind: str, rid: str) -> frozenset[str]:
+        return frozenset(v.decode() for v in self.get("flow", kind, rid, default=[]))
 
     def _lists(self, derived: str) -> list[str]:
         prefix = keys.flow_key(self.queue, "q", derived, "")

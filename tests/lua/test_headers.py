@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from omniq_flow.lua import assemble
-from omniq_flow.model.jobs import JobOptions, Lease
+from omniq_flow.model.jobs import JobOptions, Lease, NewJob
 from omniq_flow.model.plan import Plan, StepPlan
 from omniq_flow.model.routes import records
-from omniq_flow.ops import admin, counters, jobs, runs, ticks
-from omniq_flow.ops.command import Command
+from omniq_flow.ops import admin, counters, jobs, keys, publishing, runs, steering, ticks
+from omniq_flow.ops.command import Arg, Command
 
 PLAN = Plan("mail", "q", (StepPlan("a"),), max_parallel=7)
 RUN = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
 LEASE = Lease("q", "job", "token", until_ms=0, attempt=1, max_attempts=3)
 OPTIONS = JobOptions(max_attempts=4, timeout_ms=5, backoff_ms=6, due_ms=8, gid="group", group_limit=9)
+JOB = NewJob(payload={"a": 1}, job_id="job", max_attempts=4, timeout_ms=5, backoff_ms=6, due_ms=8, gid="group", group_limit=9)
 ITEM = ticks.Settled("job", "token", "ok", 3, b"value", "error")
 
 
@@ -31,7 +32,31 @@ class Sample:
     args: dict[str, Any]
 
 
+def plain(name: str, *args: Arg) -> Command[Any]:
+    """One of OmniQ's operations in the place of which ours are sent: other clients send it."""
+    return Command(f"omniq/{name}", (keys.anchor("q"),), args, lambda reply: reply)
+
+
 SAMPLES = {
+    "flow/group_limit": Sample(steering.group_limit("q", "group", 5, now_ms=7), {"now_ms": 7, "gid": "group", "limit": 5}),
+    "flow/job_run_now": Sample(steering.job_run_now("q", "job", now_ms=7), {"now_ms": 7, "job_id": "job"}),
+    "flow/jobs_publish": Sample(
+        publishing.publish_many("q", [JOB, JOB, replace(JOB, job_id="c", gid="")], now_ms=7),
+        {
+            "now_ms": 7,
+            "n_options": 2,
+            "options...": [4, 5, 6, 8, "group", 9, 4, 5, 6, 8, "", 9],
+            "jobs...": ["job", b'{"a":1}', 1, "job", b'{"a":1}', 1, "c", b'{"a":1}', 2],
+        },
+    ),
+    "flow/jobs_remove": Sample(
+        admin.remove_jobs_batch("q", "wait", ["a", "b"], budget=5, now_ms=7),
+        {"now_ms": 7, "budget": 5, "form": "batch", "lane": "wait", "count": 2, "job_ids...": ["a", "b"]},
+    ),
+    "flow/jobs_retry": Sample(
+        admin.retry_failed_batch("q", ["a", "b"], budget=5, now_ms=7),
+        {"now_ms": 7, "budget": 5, "form": "batch", "count": 2, "job_ids...": ["a", "b"]},
+    ),
     "flow/lease_beat": Sample(
         ticks.lease_beat("q", [("job", "token"), ("other", "token2")], now_ms=7),
         {"now_ms": 7, "leases...": ["job", "token", "other", "token2"]},
@@ -40,7 +65,15 @@ SAMPLES = {
         ticks.list_stage("q", "job", "token", 5, [b"1", b"2"]),
         {"job_id": "job", "token": "token", "offset": 5, "elements...": [b"1", b"2"]},
     ),
+    "flow/queue_pause": Sample(
+        steering.queue_pause("q", by="ann", reason="why", replace=True, now_ms=7), {"now_ms": 7, "by": "ann", "reason": "why", "replace": 1}
+    ),
+    "flow/queue_resume": Sample(steering.queue_resume("q"), {}),
     "flow/run_purge": Sample(runs.run_purge("q", keep_runs=5, limit=6, now_ms=7), {"now_ms": 7, "keep_runs": 5, "limit": 6}),
+    "flow/run_retry": Sample(
+        runs.run_retry("q", RUN, epoch=4, only=["a-1", "a-2"], redo=["a", "b"], budget=6, now_ms=7),
+        {"now_ms": 7, "run_id": RUN, "epoch": 4, "budget": 6, "n_redo": 2, "redo...": ["a", "b"], "only...": ["a-1", "a-2"]},
+    ),
     "flow/run_start": Sample(
         runs.run_start(PLAN, RUN, b"{}", key="key", gid="group", with_plan=True, budget=8, now_ms=7),
         {
@@ -99,16 +132,14 @@ SAMPLES = {
     "omniq/pause": Sample(admin.pause("q"), {}),
     "omniq/promote_delayed": Sample(admin.promote_delayed("q", most=5, now_ms=7), {"now_ms": 7, "max_promote": 5}),
     "omniq/reap_expired": Sample(admin.reap_expired("q", most=5, now_ms=7), {"now_ms": 7, "max_reap": 5}),
-    "omniq/remove_job": Sample(admin.remove_job("q", "job", "wait", now_ms=7), {"job_id": "job", "lane": "wait", "now_ms": 7}),
+    "omniq/remove_job": Sample(plain("remove_job", "job", "wait", 7), {"job_id": "job", "lane": "wait", "now_ms": 7}),
     "omniq/remove_jobs_batch": Sample(
-        admin.remove_jobs_batch("q", "wait", ["a", "b"], now_ms=7), {"lane": "wait", "count": 2, "job_ids...": ["a", "b"], "now_ms": 7}
+        plain("remove_jobs_batch", "wait", 2, "a", "b", 7), {"lane": "wait", "count": 2, "job_ids...": ["a", "b"], "now_ms": 7}
     ),
     "omniq/reserve": Sample(jobs.reserve("q", now_ms=7), {"now_ms": 7}),
     "omniq/resume": Sample(admin.resume("q"), {}),
-    "omniq/retry_failed": Sample(admin.retry_failed("q", "job", now_ms=7), {"job_id": "job", "now_ms": 7}),
-    "omniq/retry_failed_batch": Sample(
-        admin.retry_failed_batch("q", ["a", "b"], now_ms=7), {"now_ms": 7, "count": 2, "job_ids...": ["a", "b"]}
-    ),
+    "omniq/retry_failed": Sample(plain("retry_failed", "job", 7), {"job_id": "job", "now_ms": 7}),
+    "omniq/retry_failed_batch": Sample(plain("retry_failed_batch", 7, 2, "a", "b"), {"now_ms": 7, "count": 2, "job_ids...": ["a", "b"]}),
 }
 
 ANCHORS = {"omniq/child_ack": "{cc:k}:meta", "omniq/childs_init": "{cc:k}:meta"}

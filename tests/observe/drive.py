@@ -6,7 +6,7 @@ An outcome is a value, a list for a list step, `Bad` for a failure, `Again` for 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,10 @@ class Drive:
     def settle(self, taken: tuple[Taken, ...], outcomes: Outcomes) -> tuple[Taken, ...]:
         """Report these jobs and take what is next."""
         return self.take(settled=[self._report(job, outcomes) for job in taken])
+
+    def report(self, taken: Sequence[Taken], outcomes: Outcomes = {}) -> None:  # noqa: B006
+        """Report these jobs and take nothing."""
+        self.take(0, settled=[self._report(job, outcomes) for job in taken])
 
     def work(self, outcomes: Outcomes = {}) -> None:  # noqa: B006
         """Work all there is, until nothing more is handed out."""

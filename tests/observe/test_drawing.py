@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from omniq_flow.model.plan import Plan
-from omniq_flow.observe.drawing import Row, draw, draw_rows, mermaid
+from omniq_flow.observe.drawing import Row, draw, draw_rails, draw_rows, mermaid
 from tests.observe.flows import join, nested, pages, plan, step, take
 from tests.observe.test_causes import random_plan
 
@@ -72,7 +72,7 @@ def test_every_edge_of_a_random_dag_is_drawn(drawn: Plan) -> None:
     assert edges_on_paper(rows) == edges(drawn)
     assert sorted(row.step for row in rows) == sorted(s.name for s in drawn.steps)
     assert edges_in_mermaid(mermaid(drawn)) == edges(drawn)
-    assert len(draw(drawn).split("\n")) == len(drawn.steps)
+    assert len(draw_rails(drawn).split("\n")) == len(drawn.steps)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -89,7 +89,7 @@ def test_a_step_stands_below_all_it_waits_for(drawn: Plan) -> None:
 
 
 def test_a_map_is_one_line() -> None:
-    assert draw(pages("q")).split("\n") == [
+    assert draw_rails(pages("q")).split("\n") == [
         "split   ─┐",
         "read ×  ─┴─┐  each split",
         "clean × ─┬─┘  result read",
@@ -99,7 +99,7 @@ def test_a_map_is_one_line() -> None:
 
 
 def test_lists_within_lists_show_their_depth() -> None:
-    assert draw(nested("q")).split("\n") == [
+    assert draw_rails(nested("q")).split("\n") == [
         "pages     ─┐",
         "regions × ─┴─┐  each pages",
         "cell ××   ─┬─┘  each regions",
@@ -109,7 +109,7 @@ def test_lists_within_lists_show_their_depth() -> None:
 
 
 def test_an_arm_reaches_its_rail_across_others() -> None:
-    assert draw(join("q")).split("\n") == [
+    assert draw_rails(join("q")).split("\n") == [
         "x1 ─┐",
         "y1 ─│─┐",
         "x2 ─┴─│─┐  result x1",
@@ -126,3 +126,26 @@ def test_a_step_that_waits_for_nobody_and_nobody_waits_for() -> None:
 def test_words_of_mermaid_are_no_trouble_as_names() -> None:
     text = mermaid(plan("q", step("end"), step("graph", take("after", "end"))))
     assert text.split("\n") == ["flowchart TD", '    s_end["end"]', '    s_graph["graph"]', "    s_end -.->|after| s_graph"]
+
+
+def test_a_drawing_in_layers_tells_below_what_each_step_takes() -> None:
+    assert draw(pages("q")).split("\n") == [
+        " split",
+        "   │",
+        " read ×",
+        "   │",
+        "clean ×",
+        "   │",
+        " merge",
+        "  │",
+        " last",
+        "",
+        "read ×   each split",
+        "clean ×  result read",
+        "merge    gather clean",
+        "last     result merge",
+    ]
+
+
+def test_without_room_for_layers_there_is_one_line_a_step() -> None:
+    assert draw(join("q"), 5) == draw_rails(join("q"))

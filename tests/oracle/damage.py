@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from omniq_flow.model.names import FlowJobId
 from omniq_flow.model.states import StepState
-from omniq_flow.ops import keys, ticks
+from omniq_flow.ops import admin, keys, ticks
 from omniq_flow.ops.command import Arg, Command
-from tests.oracle import deeds
+from tests.oracle import deeds, lives
 from tests.oracle.life import Life
 
 
@@ -125,13 +125,9 @@ def promote(life: Life, job_id: str, job: dict[str, str]) -> bool:
 
 
 def retry_failed(life: Life, job_id: str, job: dict[str, str]) -> bool:
-    """A failed job of ours starts over: wanted only if its failure is not yet known to its run."""
-    failed = cast("list[bytes]", life.execute.connection.lrange(keys.queue_key(life.queue, "failed"), 0, -1))
-    if not failed:
-        return False
-    revived = life.rng.choice(failed).decode()
-    life.attempts[revived] = 0
-    return _operation(life, "retry_failed", revived, life.now) == [b"OK"]
+    """A failed job of ours starts over: wanted at once if its failure is not yet known to its run, else when the run has ended."""
+    failed = lives.failed_jobs(life)
+    return bool(failed) and lives.revive(life, life.rng.choice(failed))
 
 
 def publish_again(life: Life, job_id: str, job: dict[str, str]) -> bool:
@@ -176,6 +172,37 @@ def lose_count(life: Life, job_id: str, job: dict[str, str]) -> bool:
     return True
 
 
+def ask_again(life: Life) -> bool:
+    """Somebody retries failed jobs of runs that may still go on, by our operation."""
+    if life.rng.random() > life.chaos / 10:
+        return False
+    failed = lives.failed_jobs(life)
+    return bool(failed) and lives.ask(life, life.rng.sample(failed, min(len(failed), life.rng.choice((1, 2, 5)))))
+
+
+def take_away(life: Life) -> bool:
+    """Somebody removes waiting or delayed jobs of a run by our operation: their step runs fail there and then."""
+    if life.rng.random() > life.chaos / 20:
+        return False
+    track = life.any_of([t for t in life.tracks if t.is_started and not t.is_over])
+    facts = {} if track is None else deeds.all_facts(life, track)
+    queued = [FlowJobId(track.run_id, at, fact.epoch) for at, fact in sorted(facts.items()) if fact.state is StepState.QUEUED]
+    lane: admin.Lane = life.rng.choice(("gwait", "delayed"))
+    state = b"wait" if lane == "gwait" else b"delayed"
+    there = [job for job in queued if life.execute.connection.hget(keys.job(life.queue, str(job)), "state") == state]
+    if "I4" in life.faults or not there:
+        return False
+    for job in there:
+        track.suspects.add(job.step_run)
+        track.outside.add(job.step_run)
+    chosen = [str(job) for job in life.rng.sample(there, life.rng.randint(1, min(len(there), 4)))]
+    op = admin.remove_jobs_batch(life.queue, lane, chosen, budget=life.budget, now_ms=life.now)
+    results = life.call(f"remove {lane} {[c[28:] for c in chosen]}", op, items=len(chosen), closed=len(chosen))
+    life.demand(all(r.status == "OK" for r in results), f"not removed: {results}")
+    life.stats["jobs removed"] += len(chosen)
+    return True
+
+
 def publish(life: Life) -> bool:
     """A plain job comes to the same queue, alone or in a group."""
     if life.rng.random() > 0.03:
@@ -194,4 +221,4 @@ def _operation(life: Life, name: str, *args: Arg) -> list[Any]:
 Act = Callable[[Life, str, dict[str, str]], bool]
 CLEAN: tuple[Act, ...] = (remove, fail, complete, reap, promote, retry_failed, publish_again)
 ROUGH: tuple[Act, ...] = (evict, evict, unlist, unlist, mark_failed, lose_count)
-DEEDS: tuple[Callable[[Life], bool], ...] = (report_late, stall, heartbeat, pause, publish, foreign_act)
+DEEDS: tuple[Callable[[Life], bool], ...] = (report_late, stall, heartbeat, pause, publish, ask_again, take_away, foreign_act)

@@ -203,6 +203,7 @@ def note(life: Life, held: Held, said: Settled, code: str) -> None:
         track = life.track_of(flow.run_id)
         life.demand(flow.step_run not in track.ended, f"L7: {flow.step_run} ended twice")
         track.ended[flow.step_run] = held.outcome.kind
+        track.oracle.worked(flow.step_run)
         life.stats["step runs worked"] += 1
 
 
@@ -222,15 +223,18 @@ def receive(life: Life, taken: Taken) -> Held:
     life.demand(taken.fact.state is StepState.QUEUED and taken.fact.epoch == taken.flow.epoch, f"{taken.job_id} taken at {taken.fact}")
     want, got = track.oracle.args(at), track.reader.args(at, taken.inputs)
     life.demand(got == want, f"{at} was handed {str(got)[:300]}, not {str(want)[:300]}")
-    return Held(taken, track.oracle.world.outcome(at, got))
+    return Held(taken, track.oracle.world.outcome(at, got, track.oracle.world.life))
 
 
 def again(life: Life, op: Command[TickReply], said: list[Settled], first: TickReply) -> list[Held]:
     """The reply was lost and the tick is sent again: the same leases, and nothing applied twice."""
+    r = life.execute.connection
+    # A lease that lapsed was taken back in the same tick in which its list was refused.
+    leased = {item.job_id for item in said if r.hget(keys.job(life.queue, item.job_id), "lease_token") == item.token.encode()}
     reply = life.call("the same tick again", op, items=0)
     for item, before, code in zip(said, first.codes, reply.codes, strict=True):
         want: str = "DUP" if ends(item, before) and item.job_id.startswith("f.") else before if before == "DUP" else "LOST"
-        want = before if before == "BAD_LIST" else want
+        want = before if before == "BAD_LIST" and item.job_id in leased else want
         life.demand(code == want, f"{item.job_id}: {before} was sent again and got {code}, not {want}")
     if first.taken:
         life.demand([t.job_id for t in reply.taken] == [t.job_id for t in first.taken], "a tick sent again leased something else")

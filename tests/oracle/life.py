@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import Plan
-from omniq_flow.model.runs import RunHeader
+from omniq_flow.model.runs import Fact, RunHeader
 from omniq_flow.ops import runs
 from omniq_flow.ops.command import Command
 from omniq_flow.ops.ticks import Taken
@@ -34,7 +34,7 @@ CALM_AFTER = 120
 MOST_STEPS = 3_000
 ITEM_UNITS = 8
 DEFAULT_BUDGET = 256
-SYSTEM_FAILURES = {"LeaseLost", "JobLost", "JobFailed", "CompletedOutside"}
+SYSTEM_FAILURES = {"LeaseLost", "JobLost", "JobFailed", "CompletedOutside", "JobRemoved"}
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -49,6 +49,14 @@ class Held:
     taken: Taken
     outcome: Outcome
     is_clean: bool = True
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A retry that is about to be sent: these failures only, and these steps again."""
+
+    only: frozenset[StepRun] = frozenset()
+    redo: tuple[str, ...] = ()
 
 
 @dataclass
@@ -69,6 +77,11 @@ class Track:
     suspects: set[StepRun] = field(default_factory=set)
     losses: Counter[StepRun] = field(default_factory=Counter)
     outside: set[StepRun] = field(default_factory=set)
+    facts: dict[StepRun, Fact] = field(default_factory=dict)
+    """As they were when the run ended last."""
+    wanted: Wanted | None = None
+    asked: set[tuple[StepRun, int]] = field(default_factory=set)
+    """Failures whose jobs were asked for since this life began."""
 
     @property
     def is_over(self) -> bool:
@@ -96,7 +109,7 @@ class Life:
         self.workers = [Worker(f"w{n}") for n in range(rng.randint(1, 3))]
         self.zombies: list[Held] = []
         self.attempts: Counter[str] = Counter()
-        self.log: deque[str] = deque(maxlen=80)
+        self.log: deque[str] = deque(maxlen=160)
         self.stats: Counter[str] = Counter()
         self.scripts = 0
         self.published: set[str] = set()
@@ -136,17 +149,25 @@ class Life:
     def look(self, may_make: int, closed: int) -> None:
         """Check the headers after a script, all keys now and then."""
         started = [t for t in self.tracks if t.is_started and not t.is_purged]
-        made = closed
+        made, ended = closed, []
         for track in started:
             before, now = track.header, self.execute(runs.run_header(self.queue, track.run_id))
+            was_over, is_again = before is not None and before.state.is_ended, False
             if before is not None:
                 self.demand(now.rev >= before.rev and now.epoch >= before.epoch, f"{track.run_id}: rev or epoch fell")
-                self.demand(not before.state.is_ended or now.state == before.state, f"{track.run_id} went on after its end")
+                is_again = was_over and now.epoch > before.epoch
+                self.demand(not was_over or is_again or now.state == before.state, f"{track.run_id} went on after its end")
             self.demand(now.open >= 0, f"{track.run_id}: open is {now.open}")
             made += now.open - (before.open if before else 0)
             track.header = now
+            if is_again:
+                lives.begin(self, track)
+            if now.state.is_ended and (is_again or not was_over):
+                ended.append(track)
         self.demand(made <= may_make, f"L6: one script made {made} jobs, {may_make} is the most")
         self._learn_of_failures(started)
+        for track in ended:
+            lives.end(self, track)
         if self.full or self.scripts % CHECK_EVERY == 0:
             self.check_all()
 
@@ -204,28 +225,36 @@ class Life:
 
     def live(self) -> Counter[str]:
         """The whole life; returns what was done."""
-        from tests.oracle import damage, deeds
-        from tests.oracle.compare import compare, compare_empty
-
-        for n in range(MOST_STEPS):
+        chaos = self.chaos
+        while True:
+            self._work()
+            deeds.settle_down(self)
             if all(t.is_over for t in self.tracks):
-                break
-            if n >= CALM_AFTER:
-                self.chaos = 0.0
-            if not any(deed(self) for deed in damage.DEEDS):
-                deeds.go_on(self)
-        else:
-            raise Violation(f"stuck: {[(t.run_id, t.header) for t in self.tracks if not t.is_over]}")
-        deeds.settle_down(self)
-        # What foreign clients broke is healed by now, except figures that are nobody's truth and slots that nobody waits for.
-        self.faults -= {"I4", "I5", "I11"}
-        self.check_all()
+                # What foreign clients broke is healed by now, except figures that are nobody's truth and slots that nobody waits for.
+                self.faults -= {"I4", "I5", "I11"}
+                self.check_all()
+                for track in self.tracks:
+                    lives.nothing_is_asked(self, track)
+                if not lives.retry_some(self):
+                    break
+            self.chaos = chaos
         for track in self.tracks:
-            compare(self, track)
+            self.demand(deeds.all_facts(self, track) == track.facts, f"{track.run_id} changed after its end")
         deeds.purge(self)
         compare_empty(self)
         self.stats.update({"flows": len(self.tracks), "lives": 1, "scripts": self.scripts})
         return self.stats
+
+    def _work(self) -> None:
+        """Until every run has ended."""
+        for n in range(MOST_STEPS):
+            if all(t.is_over for t in self.tracks):
+                return
+            if n >= CALM_AFTER:
+                self.chaos = 0.0
+            if not any(deed(self) for deed in damage.DEEDS):
+                deeds.go_on(self)
+        raise Violation(f"stuck: {[(t.run_id, t.header) for t in self.tracks if not t.is_over]}")
 
     def track_of(self, run_id: str) -> Track:
         return next(t for t in self.tracks if t.run_id == run_id)
@@ -238,3 +267,8 @@ class Life:
 
     def any_of(self, items: list[Any]) -> Any:
         return self.rng.choice(items) if items else None
+
+
+# These know what a life is; a life knows them by what they do to it.
+from tests.oracle import damage, deeds, lives  # noqa: E402
+from tests.oracle.compare import compare_empty  # noqa: E402

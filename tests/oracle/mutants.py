@@ -50,8 +50,8 @@ LEVELS = (
     Mutant("an expansion repeats an element", ", from, -1 do push(r", ", math.max(from - 1, 0), -1 do push(r"),
     Mutant(
         "a script has no bound",
-        "    advance.dispatch(ctx, r, c, x, stamp)\n  end\n  return 1",
-        "    advance.dispatch(ctx, r, c, x, stamp)\n  end\n  return 0",
+        "    advance.dispatch(ctx, r, c, x, stamp)\n  else",
+        "    advance.dispatch(ctx, r, c, x, stamp)\n    return 0\n  else",
     ),
     Mutant("the window is not looked at", "if run.open_inside(r, level[#level]) < r.window then", "if true then"),
     Mutant("a run ends with work left", "if r.open == 0 and not run.has_work(r) then", "if r.open == 0 then"),
@@ -60,12 +60,12 @@ LEVELS = (
     Mutant("a skipped element counts as a value", "c.skipped = c.skipped + (kind == 's' and 1 or 0)", "local _"),
     Mutant("an own gate stays", "if k == record.depth then run.drop(g) end", ""),
     Mutant("a complete collection stays", "    run.drop(c)\n    complete(", "    complete("),
-    Mutant("a stopped run goes on", "and not (r.failed and r.stop) then", "then"),
+    Mutant("a stopped run goes on", "if run.is_going(r) and not r.stopped then", "if run.is_going(r) then"),
     Mutant("an optional input is not optional", "return string.find(flags, 'o', 1, true) and 'n' or 's'", "return 's'"),
     Mutant("a recorded failure fails", "if c.failed > 0 and not string.find(flags, 'r', 1, true) then", "if c.failed > 0 then"),
     Mutant("a hole is no place", "c.skipped == c.size and not string.find(flags, 'h', 1, true)", "c.skipped == c.size"),
     Mutant("order lets failures pass", "if kind == 'f' then return 'f' end", "if kind == 'f' and flags ~= 'a' then return 'f' end"),
-    Mutant("a recorded failure fails the run", "if kind == 'f' and run.step(ctx, r, s).rec ~= 1 then", "if kind == 'f' then"),
+    Mutant("a recorded failure fails the run", "  if run.step(ctx, r, s).rec == 1 then return false end\n", ""),
     Mutant("nothing has reached it, and it runs", "and not string.find(flags, 'v', 1, true) and not has_each", "and false"),
 )
 KEYS = (
@@ -73,7 +73,11 @@ KEYS = (
     Mutant(
         "a gate's counter stays", "elseif g.is_stored then\n          counter.drop(base)", "elseif false then\n          counter.drop(base)"
     ),
-    Mutant("a state changes without an event", "  run.event(r, letter .. ' ' .. id .. ' ' .. num.text(epoch))", ""),
+    Mutant(
+        "a state changes without an event",
+        "  run.event(r, letter .. ' ' .. id .. ' ' .. num.text(epoch) .. from)",
+        "",
+    ),
     Mutant("a state changes without its tally", "  tally(r, step .. ':' .. letter, 1)\n", ""),
     Mutant("a run with work is not due", "r.is_due = run.is_going(r) and (", "r.is_due = false and ("),
     Mutant("a started run is in no index", "if r.is_new or r.is_due or r.was_due then", "if r.is_due or r.was_due then"),
@@ -122,7 +126,54 @@ WORKERS = (
     ),
     Mutant("a useless job is handed out", "return fact and run.is_going(r) and string.match(fact, '^Q(%d+)') == f.epoch", "return fact"),
 )
-MUTANTS = LEVELS + KEYS + WORKERS
+LIVES = (
+    Mutant(
+        "what succeeded is worked again", "local kept = not decided and fact and standing(r, c .. x, fact, stamp)", "local kept = false"
+    ),
+    Mutant("what changed inputs have made old is kept", "if tonumber(epoch) < math.max(stamp, 1) or letter == 'F'", "if letter == 'F'"),
+    Mutant("a kept element is told with no epoch", "kept, string.match(fact, '%d+')})", "kept, '0'})"),
+    Mutant("a kept failure does not fail the run", "if kept == 'f' then meet_failure(ctx, r, c) end", ""),
+    Mutant("every failure is asked for", "  if not r.only then return true end\n", "  if true then return true end\n"),
+    Mutant("no failure is asked for", "or letter == 'F' and run.is_asked(r, id, epoch) then", "or false then"),
+    Mutant("what was asked for is not noted in a going run", "  many.call('SADD', r.keys.asked, r.asking)\n", ""),
+    Mutant("what a retry works is lost between calls", "redis.call('RENAME', r.keys.asked, r.keys.only)", "local _"),
+    Mutant("steps are not done again", "or math.max(stamp, run.redone(r, c))", "or stamp"),
+    Mutant(
+        "a retry keeps the epoch",
+        "  run.put(r, 'epoch', r.epoch + 1)\n  run.put(r, 'state', 'running')",
+        "  run.put(r, 'state', 'running')",
+    ),
+    Mutant("a retry looks at no epoch", "if not code and r.epoch ~= seen then", "if false then"),
+    Mutant("a retry sent twice is a conflict", "if r and r.retry == num.text(seen) .. ' ' .. mark then", "if false then"),
+    Mutant("elements of a longer list stay", "if reach > 0 then push(r, {'c', s, x,", "if false then push(r, {'c', s, x,"),
+    Mutant(
+        "elements of lists in a longer list stay",
+        "        push(r, {'c', m, x, '0', num.text(reach), '1'})",
+        "        run.clear(r, m, x)",
+    ),
+    Mutant("the list of elements that went stays", "if own == '1' then run.clear(r, s, y) end", ""),
+    Mutant("a longer list is forgotten", "if num.read(length) > run.marked(r, id) then", "if false then"),
+    Mutant("an older output stays", "  many.call('HDEL', r.keys.outputs, ids)\n", ""),
+    Mutant("an older token stays", "  many.call('HDEL', r.keys.tokens, tokens)\n", ""),
+    Mutant("older values stay", "  many.unlink(values)\n  many.call('SADD', r.keys.superseded", "  many.call('SADD', r.keys.superseded"),
+    Mutant("older failed jobs are not purged", "  many.call('SADD', r.keys.superseded, r.old)\n", ""),
+    Mutant("elements are known twice", "  run.know_nothing(r)\n", ""),
+    Mutant("a retried run is still to be purged", "  redis.call('ZREM', keys.ended(ctx.base), r.rid)\n  if r.only", "  if r.only"),
+    Mutant("a revived job is only put away", "      adopt(job)\n", ""),
+    Mutant("a run is not retried for what was asked", "elseif r and reopen.is_due(r) then", "elseif false then"),
+    Mutant("a run that ends forgets what was asked", "local is_asked = r.state ~= 'succeeded' and", "local is_asked = false and"),
+    Mutant(
+        "a removed job leaves its step run waiting",
+        '    settle.fail_step(ctx, r, f, \'{"type":"JobRemoved"',
+        '    local _ = (f.id .. \'{"type":"JobRemoved"',
+    ),
+    Mutant(
+        "a retried job stays in the failed lane",
+        "  if redis.call('LREM', base .. ':failed', 0, id) > 0 then queue.count(q, 'failed', -1) end\n",
+        "",
+    ),
+)
+MUTANTS = LEVELS + KEYS + WORKERS + LIVES
 
 
 def first_fault(conn: redis.Redis, alter: Alter, seed: int, most: int = MOST_FLOWS) -> tuple[int, Fault | None]:

@@ -35,6 +35,21 @@ class Oracle:
 
     def force(self, at: StepRun) -> None:
         self.forced.add(at)
+        self.world.worked[at] = self.world.life
+        self._known.clear()
+
+    def worked(self, at: StepRun) -> None:
+        """A handler ended a step run in this life of the run."""
+        if at in self.forced or self.world.worked.get(at, 1) != self.world.life:
+            self._known.clear()
+        self.forced.discard(at)
+        self.world.worked[at] = self.world.life
+
+    def begin_life(self, redo: tuple[str, ...] = ()) -> None:
+        """The run is retried, these steps are done again though they succeeded."""
+        self.world.life += 1
+        for step in redo:
+            self.world.redone.setdefault(step, []).append(self.world.life)
         self._known.clear()
 
     def decided(self, at: StepRun) -> Decided:

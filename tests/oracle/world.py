@@ -1,4 +1,8 @@
-"""What handlers do: deterministic by seed, step run and inputs, so that a stale or swapped input shows in the output."""
+"""What handlers do: deterministic by seed, step run and inputs, so that a stale or swapped input shows in the output.
+
+A run that is retried has several lives. A handler fails less often in a later one, and a step that is done again on
+purpose gives another value; what a step run gave in an earlier life is what it would have given there.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ FAILED = b"!"
 """Stands in a recording gather where an element failed."""
 
 BIG = 70_000
+LAST_LIFE = 4
 
 Kind = Literal["v", "s", "f"]
 
@@ -39,22 +44,27 @@ class World:
 
     def __init__(self, plan: Plan, seed: int, fail: float, skip: float, lengths: tuple[int, ...] = (0, 1, 1, 2, 3, 5)) -> None:
         self.plan, self.seed, self.fail, self.skip, self.lengths = plan, seed, fail, skip, lengths
+        self.life = 1
+        self.worked: dict[StepRun, int] = {}
+        self.redone: dict[str, list[int]] = {}
         self.mapped = {i.step for s in plan.steps for i in s.inputs if i.kind == "each"}
 
-    def outcome(self, at: StepRun, args: tuple[Arg, ...]) -> Outcome:
-        """What the handler of a step run does with these inputs."""
-        if self._chance(at, "fail") < self.fail:
+    def outcome(self, at: StepRun, args: tuple[Arg, ...], life: int = 0) -> Outcome:
+        """What the handler of a step run does with these inputs: in the life in which it was worked last, or in a given one."""
+        life = life or self.worked.get(at, self.life)
+        if self._chance(at, "fail", life) < (self.fail / 2 ** (life - 1) if life < LAST_LIFE else 0):
             return Outcome("f")
         if self._chance(at, "skip") < self.skip:
             return Outcome("s")
-        number = digest(self.seed, at.step, at.index, args)
+        redone = max((n for n in self.redone.get(at.step, ()) if n <= life), default=0)
+        number = digest(self.seed, at.step, at.index, args, redone)
         if not self.plan.by_name[at.step].is_list:
             return Outcome("v", _text(number))
         elements = tuple(_text(digest(number, i)) for i in range(self.lengths[number % len(self.lengths)]))
         return Outcome("v", b"[" + b",".join(elements) + b"]", elements)
 
-    def _chance(self, at: StepRun, what: str) -> float:
-        return digest(self.seed, at.step, at.index, what) % 1_000 / 1_000
+    def _chance(self, at: StepRun, what: str, life: int = 1) -> float:
+        return digest(self.seed, at.step, at.index, what, life) % 1_000 / 1_000
 
 
 def _text(number: int) -> bytes:

@@ -1,7 +1,8 @@
 """A Valkey server for tests: started in an instant, gone afterwards, and free to be killed or frozen.
 
 Each server lives in a folder of its own with a short name (the path of a Unix socket must stay under 108
-bytes). Without `aof` it keeps nothing. It signals only the process that it started itself.
+bytes). Without `aof` it keeps nothing. It signals only the process that it started itself. `OMNIQ_FLOW_TEST_SERVER`
+names another server's program to start instead.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ class ScratchServer:
         self.close()
 
     def _argv(self) -> list[str]:
-        argv = [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
+        program = os.environ.get("OMNIQ_FLOW_TEST_SERVER") or str(get_binary_path())
+        argv = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
         argv += ["--unixsocketperm", "700", "--dir", str(self.folder), "--save", "", "--loglevel", "warning"]
         argv += ["--hash-max-listpack-value", "256", "--enable-debug-command", "local"]
         argv += ["--requirepass", self.password] if self.password else []

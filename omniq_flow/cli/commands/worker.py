@@ -1,4 +1,4 @@
-"""`worker`: serve the project's flows until told to stop."""
+"""`worker`: serve the project's flows and plain jobs until told to stop."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from omniq_flow.errors import NotFound
 if TYPE_CHECKING:
     from omniq_flow.engine.registry import Registry
 
+UNFINISHED = 9
+"""The exit code of a worker that gave back unfinished what it held."""
+
 
 def worker(
     context: typer.Context,
-    queue: Annotated[list[str] | None, typer.Option("-q", "--queue", help="Serve only flows of this queue; may be repeated.")] = None,
-    flow: Annotated[list[str] | None, typer.Option("-f", "--flow", help="Serve only this flow; may be repeated.")] = None,
-    concurrency: Annotated[int | None, typer.Option("-c", "--concurrency", min=1, help="How many steps to work at once.")] = None,
-    drain_timeout: Annotated[str, typer.Option(metavar="TIME", help="How long running steps may take when told to stop.")] = "30s",
+    queue: Annotated[list[str] | None, typer.Option("-q", "--queue", help="Serve only what is on this queue; may be repeated.")] = None,
+    flow: Annotated[list[str] | None, typer.Option("-f", "--flow", help="Serve only this flow, no plain jobs; may be repeated.")] = None,
+    concurrency: Annotated[int | None, typer.Option("-c", "--concurrency", min=1, help="How many jobs to work at once.")] = None,
+    drain_timeout: Annotated[str, typer.Option(metavar="TIME", help="How long running jobs may take when told to stop.")] = "30s",
     poll: Annotated[str | None, typer.Option(metavar="TIME", help="How often to look for jobs of other publishers.")] = None,
-) -> None:
-    """Work the steps of this project's flows. SIGTERM drains; a second one gives back at once."""
+) -> int:
+    """Work the steps of this project's flows, and its plain jobs. SIGTERM drains; a second one gives back at once."""
     import asyncio
 
     from omniq_flow.cli.working import serve
+    from omniq_flow.engine.worker import Ending
 
     session: Session = context.obj
     session.configure(concurrency=concurrency, poll=poll)
@@ -33,30 +37,29 @@ def worker(
     # Whether the server is there is asked once; from then on the worker comes through its absences by itself.
     with session.client():
         pass
-    asyncio.run(serve(session, served, drain_ms or 0))
+    ending = asyncio.run(serve(session, served, drain_ms or 0))
+    return UNFINISHED if ending is Ending.HANDED_BACK else 0
 
 
 def chosen(session: Session, queues: list[str], names: list[str]) -> Registry:
-    """The flows to serve.
+    """The flows to serve, and the handlers of plain jobs.
 
     A file that does not load stops the worker, unless all flows that were asked for are there: to serve a part of
     what is expected would go unnoticed.
     """
-    from omniq_flow.engine.registry import Registry
-
     registry = session.registry
     missing = [name for name in names if name not in registry.flows]
     if not names or missing:
         registry.raise_faults()
     if missing:
         raise session.unknown_flow(missing[0])
-    flows = [f for f in registry.flows.values() if (not names or f.name in names) and (not queues or f.queue in queues)]
-    if unknown := [queue for queue in queues if queue not in {f.queue for f in flows}]:
+    served = registry.part(names, queues)
+    if unknown := [queue for queue in queues if queue not in served.queues]:
         raise NotFound(
-            f"no flow of this project has the queue {unknown[0]!r}",
+            f"no flow and no handler of this project has the queue {unknown[0]!r}",
             where=str(session.settings.flows),
             hint=f"its queues are {', '.join(registry.queues)}" if registry.queues else "omniq-flow flows list",
         )
-    if not flows:
-        raise NotFound("there are no flows to serve", where=str(session.settings.flows), hint="put a file with a flow there")
-    return Registry.of(flows, value_limit=session.settings.value_limit)
+    if not served.queues:
+        raise NotFound("there are no flows to serve", where=str(session.settings.flows), hint="put a file with a flow or an app there")
+    return served

@@ -20,7 +20,7 @@
 local q = queue.open(KEYS[1], clock.now(ARGV[1]))
 local base, keep, limit = q.base, num.read(ARGV[2]), num.positive(ARGV[3], 200)
 queue.check(q)
-types.check({keys.ended(base), 'zset', keys.trash(base), 'set'})
+types.check({keys.ended(base), 'zset', keys.live(base), 'zset', keys.trash(base), 'set'})
 local ended, left, purged = keys.ended(base), limit, 0
 
 -- Counters and records of a generation that was thrown away.
@@ -82,6 +82,14 @@ local function drop_values(r)
   return redis.call('EXISTS', r.keys.big) == 0
 end
 
+-- Failed jobs of step runs that were worked again since.
+local function drop_superseded(r)
+  local jobs = redis.call('SPOP', r.keys.superseded, limit)
+  for _, name in ipairs(jobs) do drop_job('failed', 'f.' .. r.rid .. '.' .. name) end
+  left = left - #jobs
+  return redis.call('EXISTS', r.keys.superseded) == 0
+end
+
 -- Ids whose jobs are gone do not keep a group.
 local function drop_ghosts(list)
   for _, id in ipairs(redis.call('LRANGE', list, 0, 99)) do
@@ -119,7 +127,8 @@ local function drop_rest(r)
     redis.call('UNLINK', keys.run_key(base, have[1], have[2]))
   end
   local k = r.keys
-  redis.call('UNLINK', k.header, k.outputs, k.tallies, k.history, k.tokens, k.log, k.gates, k.parked, k.rests, k.work)
+  redis.call('UNLINK', k.header, k.outputs, k.tallies, k.history, k.tokens, k.log, k.gates, k.parked, k.rests, k.work, k.asked, k.only, k.reach)
+  redis.call('ZREM', keys.live(base), r.rid)
   if redis.call('HINCRBY', keys.plan(base, r.sha), '_runs', -1) <= 0 then redis.call('UNLINK', keys.plan(base, r.sha)) end
 end
 
@@ -128,7 +137,7 @@ local rid = due()
 while rid and left > 0 do
   local ctx = run.open(q)
   local r = run.load(ctx, rid)
-  if not r or (drop_facts(r) and drop_values(r)) then
+  if not r or (drop_facts(r) and drop_values(r) and drop_superseded(r)) then
     if r then drop_rest(r) end
     redis.call('ZREM', ended, rid)
     purged = purged + 1

@@ -7,7 +7,8 @@
   Reply now_ms codes jobs next_ms runs_to_sweep
 
   An item is six arguments: job_id token kind number value error; kind is ok, list, skip, fail, fatal or release;
-  number is a list's length, or the ms until a failed or released job is due. Codes, one an item: OK, RETRY, FAILED;
+  number is a list's length, or the ms until a failed or released job is due (of a failed one −1: its own back-off).
+  Codes, one an item: OK, RETRY, FAILED;
   DUP (applied before), STALE (the run went on without it; acked), GONE (no such run; acked), LOST (not your lease),
   BAD_LIST (not all elements are staged). A job is id token until_ms attempt max_attempts gid seq payload plan fact inputs;
   of a plain job the last three are empty. next_ms is when something is due (0: nothing is known), runs_to_sweep are
@@ -27,6 +28,7 @@
 --- @include "inputs"
 --- @include "wake"
 --- @include "run"
+--- @include "reopen"
 local MOST, UPKEEP, DUE_RUNS, INLINE_BYTES, TRIES = 64, 100, 8, 262144, 10
 
 local now = clock.now(ARGV[1])
@@ -35,6 +37,29 @@ local want, idle_ms, budget, n_items = num.read(ARGV[5]), num.read(ARGV[6]), num
 if n_items > MOST or want > MOST then return {err = 'BAD_ARGS at most 64 items and 64 jobs a call'} end
 local base = keys.base(KEYS[1])
 local taken_key = keys.taken(base, worker)
+
+local function first_score(key)
+  return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or math.huge
+end
+
+local function soonest()
+  return math.min(first_score(base .. ':delayed'), first_score(base .. ':active'), first_score(keys.live(base)))
+end
+
+local function next_of(at) return at == math.huge and 0 or at end
+
+local last = redis.call('GET', taken_key)
+local is_sent_again = last and request ~= '' and string.sub(last, 1, #request + 1) == request .. '\n'
+
+-- Nothing to do, as for an idle worker nearly always: seen by a few reads, and all that is written is that it waits.
+if n_items == 0 and not is_sent_again and (want == 0 or redis.call('EXISTS', base .. ':wait', base .. ':groups:ready') == 0) then
+  local at = soonest()
+  if at > now then
+    if idle_ms > 0 then redis.call('ZADD', keys.idle(base), now + idle_ms, worker) end
+    return {now, {}, {}, next_of(at), {}}
+  end
+end
+
 queue.check(queue.open(KEYS[1], now))
 types.check({
   taken_key, 'string', keys.live(base), 'zset', keys.idle(base), 'zset', keys.ended(base), 'zset', base .. ':lane:rr', 'string',
@@ -61,8 +86,12 @@ local function plan()
   for _, rid in ipairs(redis.call('ZRANGEBYSCORE', keys.live(base), '-inf', now, 'LIMIT', 0, DUE_RUNS)) do
     local r = run.load(ctx, rid)
     if r and not run.is_over(r) then
+      -- What is queued has a state: without one nobody would ever hear that it ended.
+      if r.open > 0 and redis.call('EXISTS', r.keys.states) == 0 then error({err = 'DAMAGED run ' .. rid .. ': its states are gone'}) end
       r.was_due = true
       due[#due + 1] = r
+    elseif r and reopen.is_due(r) then
+      reopen.begin(ctx, r, {}, true, 'asked')
     else
       orphans[#orphans + 1] = rid
     end
@@ -118,6 +147,12 @@ local function is_wanted(job)
   return fact and run.is_going(r) and string.match(fact, '^Q(%d+)') == f.epoch
 end
 
+local function adopt(job)
+  local f = settle.parse(job.id)
+  local r = run.load(ctx, f.rid)
+  if r then reopen.adopt(ctx, r, f) end
+end
+
 local function take_again(text)
   for id, token, seq in string.gmatch(text, '\n([^\n]+) (%x+) (%d+)') do
     local have = redis.call('HMGET', keys.job(base, id), 'lease_token', 'lock_until_ms', 'attempt', 'max_attempts', 'gid', 'payload')
@@ -143,14 +178,14 @@ local function take_new()
     else
       useless = useless + 1
       take.discard(q, t, job)
+      adopt(job)
     end
   end
   if t then take.close(q, t) end
   if #jobs > 0 then redis.call('SET', taken_key, table.concat(lines, '\n'), 'PX', 60000) end
 end
 
-local last = redis.call('GET', taken_key)
-if last and request ~= '' and string.sub(last, 1, #request + 1) == request .. '\n' then
+if is_sent_again then
   take_again(last)
 elseif want > 0 then
   take_new()
@@ -158,15 +193,8 @@ end
 queue.settle(q)
 queue.flush(q)
 
-local function first_score(key)
-  return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or math.huge
-end
-
 local next_ms = 0
-if #jobs < want or want == 0 then
-  next_ms = math.min(first_score(base .. ':delayed'), first_score(base .. ':active'), first_score(keys.live(base)))
-  if next_ms == math.huge then next_ms = 0 end
-end
+if #jobs < want or want == 0 then next_ms = next_of(soonest()) end
 if idle_ms > 0 then
   if #jobs == 0 then
     redis.call('ZADD', keys.idle(base), now + idle_ms, worker)

@@ -6,6 +6,7 @@
     {'t', consumer, suffix, stamp}      try: all gates may be closed now
     {'r', consumer, suffix, from}       range: make the elements of a list, from here on
     {'u', consumer, prefix}             unpark: what waited for this gate
+    {'c', list, suffix, from, to, own}  clear: facts of elements that a longer list left; own = 1: of the list itself as well
 ]]
 --- @include "num"
 --- @include "deque"
@@ -143,6 +144,8 @@ function exec.s(ctx, r, item)
   if record.entry then
     local n = 0
     if kind == 'v' then n = num.read(string.match(run.fact(r, s .. x), ':(%d+)')) end
+    local reach = run.marked(r, s .. x)
+    if reach > 0 then push(r, {'c', s, x, num.text(math.min(n, reach)), num.text(reach), '0'}) end
     if n > 0 then
       for _, m in ipairs(record.m) do run.known(r, m, n) end
     end
@@ -161,6 +164,32 @@ function exec.s(ctx, r, item)
   return 1 + #to
 end
 
+-- A fact that this life of the run has found itself; before the first retry that is every fact.
+local function is_of_this_life(r, fact)
+  return r.since == 1 or string.sub(fact, 1, 1) == 'Q' or tonumber(string.match(fact, '%d+')) >= r.since
+end
+
+local KINDS = {D = 'v', S = 's', F = 'f'}
+
+-- Whether what a step run gave before the retry still holds, and its kind then: nothing that it was made from is newer,
+-- and it is no failure that is to be worked again (levels §5).
+local function standing(r, id, fact, stamp)
+  local letter, epoch = string.match(fact, '^(%a)(%d+)')
+  if tonumber(epoch) < math.max(stamp, 1) or letter == 'F' and run.is_asked(r, id, epoch) then return nil end
+  return KINDS[letter]
+end
+
+-- Whether a failure of this step fails the run; it is noted then.
+local function meet_failure(ctx, r, s)
+  if run.step(ctx, r, s).rec == 1 then return false end
+  if r.state == 'running' then
+    run.put(r, 'state', 'failing')
+    run.event(r, 'run failing')
+  end
+  run.put(r, 'failed', '1')
+  return true
+end
+
 function exec.t(ctx, r, item)
   local c, x, stamp = item[2], item[3], tonumber(item[4])
   local record = run.step(ctx, r, c)
@@ -177,13 +206,22 @@ function exec.t(ctx, r, item)
       if k == record.depth then run.drop(g) end
     end
   end
-  if run.fact(r, c .. x) then error({err = 'DAMAGED run ' .. r.rid .. ': ' .. c .. x .. ' was decided already'}) end
+  local fact = run.fact(r, c .. x)
+  if fact and is_of_this_life(r, fact) then error({err = 'DAMAGED run ' .. r.rid .. ': ' .. c .. x .. ' was decided already'}) end
   local decided = decide(flags, record.e == 1)
-  if decided then
-    run.set(r, c, x, decided, 0)
-    push(r, {'s', c, x, decided == 'U' and 'f' or 's', num.text(stamp)})
-  else
+  stamp = decided and stamp or math.max(stamp, run.redone(r, c))
+  local kept = not decided and fact and standing(r, c .. x, fact, stamp)
+  if kept then
+    if kept == 'f' then meet_failure(ctx, r, c) end
+    push(r, {'s', c, x, kept, string.match(fact, '%d+')})
+    return 1
+  end
+  if fact ~= (decided or '') .. '0' then run.supersede(r, c, x) end
+  if not decided then
     advance.dispatch(ctx, r, c, x, stamp)
+  else
+    if fact ~= decided .. '0' then run.set(r, c, x, decided, 0) end
+    push(r, {'s', c, x, decided == 'U' and 'f' or 's', num.text(stamp)})
   end
   return 1
 end
@@ -214,6 +252,31 @@ function exec.u(ctx, r, item, left)
     end
   end
   return 1
+end
+
+-- What the elements left goes before what is known of their list, so a run that is stopped on the way knows what is left.
+function exec.c(ctx, r, item, left)
+  local s, y, from, to, own = item[2], item[3], tonumber(item[4]), tonumber(item[5]), item[6]
+  if from >= to then
+    run.mark(r, s .. y, 0)
+    if own == '1' then run.clear(r, s, y) end
+    return 1
+  end
+  local members = run.step(ctx, r, s).m
+  local last = math.min(to, from + math.max(math.floor(left / #members), 1))
+  push(r, {'c', s, y, num.text(last), item[5], own})
+  for i = from, last - 1 do
+    for _, m in ipairs(members) do
+      local x = y .. '-' .. i
+      local reach = run.step(ctx, r, m).m and math.max(run.marked(r, m .. x), num.read(string.match(run.fact(r, m .. x) or '', ':(%d+)'))) or 0
+      if reach > 0 then
+        push(r, {'c', m, x, '0', num.text(reach), '1'})
+      else
+        run.clear(r, m, x)
+      end
+    end
+  end
+  return (last - from) * #members
 end
 
 -- The first list of left-over work whose window has room.
@@ -251,15 +314,11 @@ end
 
 -- A step run was decided by its job. The consequences are left as work.
 function advance.settled(ctx, r, s, x, kind, stamp)
-  if kind == 'f' and run.step(ctx, r, s).rec ~= 1 then
-    if r.state == 'running' then
-      run.put(r, 'state', 'failing')
-      run.event(r, 'run failing')
-    end
-    if r.stop and not r.failed then run.forget(ctx, r) end
-    run.put(r, 'failed', '1')
+  if kind == 'f' and meet_failure(ctx, r, s) and r.stop and not r.stopped then
+    run.forget(ctx, r)
+    run.put(r, 'stopped', '1')
   end
-  if run.is_going(r) and not (r.failed and r.stop) then
+  if run.is_going(r) and not r.stopped then
     push(r, {'s', s, x, kind, num.text(stamp)})
   end
 end

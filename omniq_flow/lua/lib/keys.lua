@@ -17,6 +17,7 @@ function keys.run(base, rid, g)
     header = flow .. 'r:' .. rid, states = flow .. 's:' .. rid, outputs = flow .. 'o:' .. rid,
     tallies = flow .. 'c:' .. rid, history = flow .. 'h:' .. rid, tokens = flow .. 't:' .. rid,
     big = flow .. 'big:' .. rid, log = flow .. 'l:' .. rid,
+    asked = flow .. 'asked:' .. rid, only = flow .. 'only:' .. rid, reach = flow .. 'reach:' .. rid, superseded = flow .. 'old:' .. rid,
     gates = flow .. 'n:' .. derived, work = flow .. 'q:' .. derived, rests = flow .. 'x:' .. derived,
     parked = flow .. 'p:' .. derived, counters = base .. ':cc:' .. derived .. ':',
   }
@@ -31,6 +32,7 @@ function keys.run_key(base, flow, key) return base .. ':flow:k:' .. flow .. ':' 
 function keys.live(base) return base .. ':flow:live' end
 function keys.ended(base) return base .. ':flow:end' end
 function keys.trash(base) return base .. ':flow:trash' end
+function keys.pause(base) return base .. ':flow:pause' end
 function keys.idle(base) return base .. ':flow:idle' end
 function keys.wake(base, worker) return base .. ':flow:wake:' .. worker end
 function keys.taken(base, worker) return base .. ':flow:a:' .. worker end

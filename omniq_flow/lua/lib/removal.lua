@@ -4,7 +4,7 @@
 ]]
 --- @include "keys"
 --- @include "queue"
---- @include "commit"
+--- @include "wake"
 local removal = {}
 
 -- Of each lane: the state of its jobs, its index set, the counters that go down.
@@ -34,22 +34,33 @@ function removal.check(q, id, lane)
   return job
 end
 
+local function list_of(q, job)
+  return job.lane == 'gwait' and queue.group(q, job.gid).prefix .. ':wait' or q.base .. ':' .. job.lane
+end
+
+-- Whether a job that was checked stands in its lane, by reading only.
+function removal.is_listed(q, job)
+  if job.lane == 'delayed' then return redis.call('ZSCORE', q.base .. ':delayed', job.id) and true end
+  return redis.call('LPOS', list_of(q, job), job.id) and true
+end
+
 local function take_out(q, job)
   if job.lane == 'delayed' then
     if not redis.call('ZSCORE', q.base .. ':delayed', job.id) then return false end
     q.delayed[job.id] = false
     return true
   end
-  local list = q.base .. ':' .. job.lane
-  if job.lane == 'gwait' then list = queue.group(q, job.gid).prefix .. ':wait' end
-  return redis.call('LREM', list, 1, job.id) == 1
+  return redis.call('LREM', list_of(q, job), 1, job.id) == 1
 end
 
 -- Removes a job that was checked; false and nothing written if it was not in its lane.
 function removal.apply(q, job)
   if not take_out(q, job) then return false end
   if job.holds_slot then queue.release_slot(q, job.gid) end
-  if job.lane == 'gwait' then queue.group(q, job.gid).was_cut = true end
+  if job.lane == 'gwait' then
+    local g = queue.group(q, job.gid)
+    g.was_cut, g.may_serve = true, true
+  end
   q.dead[#q.dead + 1] = keys.job(q.base, job.id)
   queue.index(q, job.rule.index, job.id)
   for _, field in ipairs(job.rule.counts) do queue.count(q, field, -1) end
@@ -58,14 +69,20 @@ function removal.apply(q, job)
 end
 
 -- A group that lost a waiting job is ready exactly if another can be taken, from now on and not before others (Q12).
-function removal.commit(q)
+-- Comes after `queue.settle`, which makes those ready that are not.
+function removal.finish(q)
   for gid, g in pairs(q.groups) do
-    if g.was_cut then
-      g.may_serve = g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0
-      if not g.may_serve and redis.call('ZREM', q.base .. ':groups:ready', gid) == 1 then queue.count(q, 'groups_ready', -1) end
+    if g.was_cut and not (g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0) then
+      if redis.call('ZREM', q.base .. ':groups:ready', gid) == 1 then queue.count(q, 'groups_ready', -1) end
     end
   end
-  commit.all(q)
+  queue.flush(q)
+  wake.notify(q.base, q.now, q.offered)
+end
+
+function removal.commit(q)
+  queue.settle(q)
+  removal.finish(q)
 end
 
 return removal

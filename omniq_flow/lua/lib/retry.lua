@@ -24,12 +24,17 @@ function retry.plan(q, id)
   q.retried[#q.retried + 1] = {id = id, gid = have[2]}
 end
 
-function retry.commit(q)
+-- Takes what was planned out of the lanes it stood in; `queue.settle` puts it where it goes.
+function retry.unlist(q)
   for _, job in ipairs(q.retried or {}) do
     redis.call('LREM', q.base .. ':wait', 0, job.id)
     redis.call('LREM', q.base .. ':failed', 0, job.id)
     if job.gid and job.gid ~= '' then redis.call('LREM', queue.group(q, job.gid).prefix .. ':wait', 0, job.id) end
   end
+end
+
+function retry.commit(q)
+  retry.unlist(q)
   commit.all(q)
 end
 

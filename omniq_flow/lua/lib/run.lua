@@ -17,6 +17,7 @@ run.NEVER = 9000000000000000
 
 local HEADER = {
   'state', 'sha', 'epoch', 'gen', 'open', 'rev', 'gid', 'limit', 'stop', 'window', 'retention', 'work', 'rest', 'failed', 'check',
+  'stopped', 'retry', 'only', 'damage', 'purging',
 }
 
 function run.open(q)
@@ -26,7 +27,7 @@ end
 local function fresh(ctx, rid, h)
   local r = {
     rid = rid, keys = keys.run(ctx.base, rid, h.gen), head = {}, s = {}, changed = {}, out = {}, done = {}, gate = {}, tally = {}, events = {},
-    big = {}, parked = {}, began = {}, ended = {},
+    big = {}, parked = {}, began = {}, ended = {}, gone = {}, old = {}, reach = {}, redo = {}, asking = {}, asked = {}, since = 1,
   }
   for field, value in pairs(h) do r[field] = value end
   r.todo = deque.new(r.keys.work, h.work)
@@ -47,13 +48,18 @@ function run.load(ctx, rid)
   local h = {}
   for i, field in ipairs(HEADER) do h[field] = have[i] end
   for _, field in ipairs({'epoch', 'gen', 'open', 'rev', 'limit', 'window', 'retention', 'work', 'rest', 'check'}) do h[field] = num.read(h[field]) end
-  h.stop, h.failed = h.stop == '1', h.failed == '1'
+  h.stop, h.failed, h.stopped, h.only = h.stop == '1', h.failed == '1', h.stopped == '1', h.only == '1'
+  -- The epoch at which the run was started, or retried last: facts from before are those of an earlier life.
+  h.since = num.read(h.retry and string.match(h.retry, '^%d+')) + 1
   r = fresh(ctx, rid, h)
   local k = r.keys
   types.check({
     k.states, 'hash', k.outputs, 'hash', k.tallies, 'hash', k.history, 'list', k.tokens, 'hash', k.gates, 'hash', k.work, 'list',
     k.rests, 'hash', k.parked, 'zset', k.big, 'set',
   })
+  if r.since > 1 or run.is_over(r) then
+    types.check({k.asked, 'set', k.only, 'set', k.reach, 'hash', k.superseded, 'set'})
+  end
   run.add(ctx, r)
   if ctx.damaged and ctx.damaged[rid] and not run.is_over(r) then run.end_damaged(ctx, r, ctx.damaged[rid]) end
   return r
@@ -158,12 +164,74 @@ end
 function run.set(r, step, x, letter, epoch, rest)
   local id = step .. x
   local before = run.fact(r, id)
-  if before then tally(r, step .. ':' .. string.sub(before, 1, 1), -1) end
+  local was = before and string.sub(before, 1, 1)
+  if was then tally(r, step .. ':' .. was, -1) end
   tally(r, step .. ':' .. letter, 1)
   if letter == 'Q' then r.began[step] = true else r.ended[step] = true end
   r.s[id] = letter .. num.text(epoch) .. (rest or '')
   r.changed[id] = true
-  run.event(r, letter .. ' ' .. id .. ' ' .. num.text(epoch))
+  -- Where it is not the usual one the event says what it was, so that tallies fold from any checkpoint on (I15).
+  local from = was and was ~= 'Q' and ' ' .. was or ''
+  run.event(r, letter .. ' ' .. id .. ' ' .. num.text(epoch) .. from)
+end
+
+-- What a step run left under an earlier dispatch goes, for it is decided anew or its element is no more. Of a list it is
+-- kept in mind how far the facts of its elements reach; of a failed job that its record is still to be purged.
+function run.supersede(r, step, x)
+  local id = step .. x
+  local fact = run.fact(r, id)
+  if not fact then return end
+  local letter, epoch, length = string.match(fact, '^(%a)(%d+):?(%d*)')
+  if letter == 'F' then r.old[#r.old + 1] = id .. '.' .. epoch end
+  if epoch ~= '0' then r.gone[#r.gone + 1] = {id = id, epoch = epoch} end
+  if num.read(length) > run.marked(r, id) then run.mark(r, id, num.read(length)) end
+end
+
+-- A step run that exists no more.
+function run.clear(r, step, x)
+  local fact = run.fact(r, step .. x)
+  if not fact then return end
+  run.supersede(r, step, x)
+  run.mark(r, step .. x, 0)
+  local was = string.sub(fact, 1, 1)
+  tally(r, step .. ':' .. was, -1)
+  r.s[step .. x], r.changed[step .. x] = false, true
+  run.event(r, 'P ' .. step .. x .. ' 0 ' .. was)
+end
+
+-- How many elements of a list that was decided anew may have facts of before; 0 if none was noted.
+function run.marked(r, id)
+  if r.since == 1 then return 0 end
+  if not r.reach[id] then r.reach[id] = num.read(redis.call('HGET', r.keys.reach, id)) end
+  return r.reach[id]
+end
+
+function run.mark(r, id, n)
+  if run.marked(r, id) == n then return end
+  r.reach[id], r.remarked = n, r.remarked or {}
+  r.remarked[id] = true
+end
+
+-- The epoch from which on a step is to be done again although it succeeded; 0 if it was not asked for.
+function run.redone(r, step)
+  if r.since == 1 then return 0 end
+  if not r.redo[step] then r.redo[step] = num.read(redis.call('HGET', r.keys.header, 'redo:' .. step)) end
+  return r.redo[step]
+end
+
+-- Whether this failure is to be worked again in this life of the run.
+function run.is_asked(r, id, epoch)
+  if not r.only then return true end
+  local member = id .. '.' .. epoch
+  -- In the call that retries the run, what is asked for is still to become what it works.
+  if r.is_reopened then return r.asked[member] or redis.call('SISMEMBER', r.keys.asked, member) == 1 end
+  return redis.call('SISMEMBER', r.keys.only, member) == 1
+end
+
+-- A failure (step run and epoch) that is to be worked again, when the run is retried next.
+function run.ask(r, id, epoch)
+  local member = id .. '.' .. epoch
+  r.asking[#r.asking + 1], r.asked[member] = member, true
 end
 
 -- A job of a step that runs inside lists opens or ends: the windows of these lists.
@@ -179,6 +247,14 @@ end
 
 function run.known(r, step, delta)
   tally(r, step .. ':t', delta)
+end
+
+-- How many step runs are known is counted again as lists open again.
+function run.know_nothing(r)
+  local have = redis.call('HGETALL', r.keys.tallies)
+  for i = 1, #have, 2 do
+    if string.sub(have[i], -2) == ':t' then tally(r, have[i], -num.read(have[i + 1])) end
+  end
 end
 
 -- How many jobs are open inside a list step.

@@ -52,7 +52,7 @@ local function leave(ctx, job)
 end
 
 -- Whether this step run is still waiting for this very job.
-local function awaited(ctx, f)
+function settle.awaited(ctx, f)
   local r = run.load(ctx, f.rid)
   if not r then return nil, 'GONE' end
   if run.is_over(r) then return nil, 'STALE', r end
@@ -90,7 +90,8 @@ local function succeed(ctx, r, f, item)
   return 'v'
 end
 
-local function fail_step(ctx, r, f, failure)
+-- A step run fails, and its run goes on as far as one item may lead.
+function settle.fail_step(ctx, r, f, failure)
   run.set(r, f.step, f.x, 'F', tonumber(f.epoch))
   r.out[f.id] = '!' .. failure
   ctx.stale[#ctx.stale + 1] = keys.value(ctx.base, f.rid, f.id, f.epoch)
@@ -133,7 +134,7 @@ local function give_up(ctx, job, f, r, failure, text)
   leave(ctx, job)
   queue.note_error(ctx.q, job.id, text)
   queue.fail(ctx.q, job.id)
-  if r then fail_step(ctx, r, f, failure) end
+  if r then settle.fail_step(ctx, r, f, failure) end
 end
 
 -- A job that its run does not wait for any more: acked and noted, never applied (R8).
@@ -159,7 +160,7 @@ function settle.item(ctx, item)
   if not job then return refusal end
   local q, r, why = ctx.q, nil, nil
   if f then
-    r, why = awaited(ctx, f)
+    r, why = settle.awaited(ctx, f)
     if r and not is_staged(ctx, r, f, item) then return 'BAD_LIST' end
   end
   queue.stamp(q, 'last_finish_ms')
@@ -168,7 +169,9 @@ function settle.item(ctx, item)
     return why
   end
   if item.kind == 'release' then return release(ctx, job, item) end
-  if item.kind == 'fail' and try_again(ctx, job, f, r, q.now + item.number, item.error) then return 'RETRY' end
+  -- Below zero: the back-off that the job's own record names.
+  local delay = item.number < 0 and job.backoff or item.number
+  if item.kind == 'fail' and try_again(ctx, job, f, r, q.now + delay, item.error) then return 'RETRY' end
   if item.kind == 'fail' or item.kind == 'fatal' then
     if r then r.done[f.id .. '.' .. f.epoch] = string.sub(item.token, 1, TOKEN_CHARS) end
     give_up(ctx, job, f, r, item.value, item.error)
@@ -200,7 +203,7 @@ function settle.lapsed(ctx, id)
   if ctx.q.active[id] ~= nil then return end
   local job, f = read_job(ctx, id), settle.parse(id)
   if not job.is_there then return drop_ghost(ctx, id, f) end
-  local r = f and awaited(ctx, f)
+  local r = f and settle.awaited(ctx, f)
   if f and not r then return put_away(ctx, job, f) end
   if try_again(ctx, job, f, r, ctx.q.now + job.backoff, lease.lost_text(job)) then return end
   give_up(ctx, job, f, r, '{"type":"LeaseLost","message":"' .. lease.lost_text(job) .. '","step":"' .. (f and f.id or '') .. '","attempt":' .. num.text(job.attempt) .. '}', lease.lost_text(job))

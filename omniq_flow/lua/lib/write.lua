@@ -111,9 +111,53 @@ local function write_forgotten(ctx, r)
   end
 end
 
--- A run that is over leaves only facts; its group goes once nobody stands in it (H12).
+-- What was decided anew takes its older value, token and failed job with it.
+local function write_gone(ctx, r)
+  local ids, tokens, big, values = {}, {}, {}, {}
+  for i, old in ipairs(r.gone) do
+    ids[i], tokens[i], big[i] = old.id, old.id .. '.' .. old.epoch, old.id .. ':' .. old.epoch
+    values[i] = keys.value(ctx.base, r.rid, old.id, old.epoch)
+  end
+  many.call('HDEL', r.keys.outputs, ids)
+  many.call('HDEL', r.keys.tokens, tokens)
+  many.call('SREM', r.keys.big, big)
+  many.unlink(values)
+  many.call('SADD', r.keys.superseded, r.old)
+  local marks, unmarked = {}, {}
+  for id in pairs(r.remarked or {}) do
+    if r.reach[id] > 0 then marks[id] = r.reach[id] else unmarked[#unmarked + 1] = id end
+  end
+  write_map(r.keys.reach, marks)
+  many.call('HDEL', r.keys.reach, unmarked)
+end
+
+-- A run that is retried is among the live again, and what was asked for until now is what it works.
+local function write_asked(ctx, r)
+  many.call('SADD', r.keys.asked, r.asking)
+  if not r.is_reopened then
+    -- What is worked now need not be asked for.
+    many.call('SREM', r.keys.asked, r.old)
+    return
+  end
+  redis.call('ZREM', keys.ended(ctx.base), r.rid)
+  if r.only and redis.call('EXISTS', r.keys.asked) == 1 then
+    redis.call('RENAME', r.keys.asked, r.keys.only)
+  else
+    redis.call('UNLINK', r.keys.asked, r.keys.only)
+  end
+end
+
+-- A run that is over leaves only facts; its group goes once nobody stands in it (H12). It is due at once if somebody
+-- asked for a failure of it to be worked again while it went on.
 local function write_end(ctx, r)
-  redis.call('ZREM', keys.live(ctx.base), r.rid)
+  local is_asked = r.state ~= 'succeeded' and not r.damage and redis.call('EXISTS', r.keys.asked) == 1
+  if is_asked then
+    redis.call('ZADD', keys.live(ctx.base), ctx.q.now, r.rid)
+  else
+    redis.call('ZREM', keys.live(ctx.base), r.rid)
+    redis.call('UNLINK', r.keys.asked)
+  end
+  redis.call('UNLINK', r.keys.only)
   redis.call('ZADD', keys.ended(ctx.base), r.retention > 0 and ctx.q.now + r.retention or run.NEVER, r.rid)
   redis.call('UNLINK', r.keys.gates)
   if r.gid == r.rid then
@@ -137,14 +181,19 @@ end
 
 -- Writes everything of one run. The queue's jobs and lanes are written by `queue.settle`.
 function write.run(ctx, r)
-  local facts, tokens = {}, {}
-  for id in pairs(r.changed) do facts[id] = r.s[id] end
+  local facts, cleared, tokens = {}, {}, {}
+  for id in pairs(r.changed) do
+    if r.s[id] then facts[id] = r.s[id] else cleared[#cleared + 1] = id end
+  end
   for id, token in pairs(r.done) do tokens[id] = token end
   write_forgotten(ctx, r)
   write_work(r)
   if r.is_new or #r.events > 0 then run.put(r, 'rev', r.rev) end
   write_map(r.keys.header, r.head)
+  write_gone(ctx, r)
+  write_asked(ctx, r)
   write_map(r.keys.states, facts)
+  many.call('HDEL', r.keys.states, cleared)
   write_map(r.keys.outputs, r.out)
   write_map(r.keys.tokens, tokens)
   many.call('SADD', r.keys.big, r.big)

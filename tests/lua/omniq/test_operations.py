@@ -11,7 +11,7 @@ from omniq_flow.errors import OperationRefused, ReplyError
 from omniq_flow.model.jobs import JobOptions, Lease
 from omniq_flow.ops import admin, counters, jobs
 from omniq_flow.ops.command import Command
-from omniq_flow.ops.replies import ItemResult
+from omniq_flow.ops.replies import BatchResultItem
 
 LEASE = Lease("q", "job", "token", until_ms=5, attempt=1, max_attempts=3)
 
@@ -37,7 +37,7 @@ def test_a_reason_code_stands_at_the_end_of_the_message(name: str) -> None:
     with pytest.raises(OperationRefused) as caught:
         OPERATIONS[name].parse([b"ERR", b"SOME_CODE", b"100"])
     assert str(caught.value) == f"{name} failed: SOME_CODE 100"
-    assert (caught.value.operation, caught.value.reason) == (name, "SOME_CODE 100")
+    assert (caught.value.operation, caught.value.code) == (name, "SOME_CODE")
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -68,12 +68,12 @@ def test_batches_become_results() -> None:
     assert parse([]) == []
     reply = [b"a", b"OK", b"", b"ERR", b"BAD_JOB_ID", b"OK", b"OK", b"ERR", b"ERR", b"NO_JOB"]
     assert parse(reply) == [
-        ItemResult("a", "OK"),
-        ItemResult("", "ERR", "BAD_JOB_ID"),
-        ItemResult("OK", "OK"),
-        ItemResult("ERR", "ERR", "NO_JOB"),
+        BatchResultItem("a", "OK"),
+        BatchResultItem("", "ERR", "BAD_JOB_ID"),
+        BatchResultItem("OK", "OK"),
+        BatchResultItem("ERR", "ERR", "NO_JOB"),
     ]
-    assert parse([b"ERR", b"ERR", b"NO_JOB"]) == [ItemResult("ERR", "ERR", "NO_JOB")]
+    assert parse([b"ERR", b"ERR", b"NO_JOB"]) == [BatchResultItem("ERR", "ERR", "NO_JOB")]
 
 
 def test_a_payload_that_is_no_utf8_is_still_handed_over() -> None:

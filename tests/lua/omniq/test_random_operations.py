@@ -46,7 +46,7 @@ class Play:
         try:
             getattr(self, name)()
         except OperationRefused as refusal:
-            if refusal.reason not in REFUSALS:
+            if refusal.code not in REFUSALS:
                 raise
 
     def some_id(self) -> str:

@@ -1,0 +1,1 @@
+"""The face of OmniQ: its clients, consumer and monitor, by its names."""

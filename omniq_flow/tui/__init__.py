@@ -1,0 +1,1 @@
+"""The terminal UI: screens over snapshots, and keys that act."""

@@ -1,0 +1,83 @@
+"""The head of every screen: where we are, whether it is live, the tabs. Pure functions of a status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omniq_flow.tui.text import Line, Span, age, cut, ends, line
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the head tells of. `stale_ms`: since when the picture is no longer renewed, -1 while it is."""
+
+    where: str = ""
+    profile: str = ""
+    is_read_only: bool = False
+    is_frozen: bool = False
+    stale_ms: int = -1
+    interval_ms: int = 1_000
+    rtt_ms: int = 0
+    workers: int = 0
+    paused: int = 0
+
+
+PROGRAM = "omniq-flow"
+
+
+def live(status: Status) -> Span:
+    """LIVE, FROZEN or STALE."""
+    if status.stale_ms >= 0:
+        return Span(f"STALE {age(status.stale_ms)}", "alarm")
+    return Span("FROZEN", "warn") if status.is_frozen else Span(f"LIVE {status.interval_ms / 1000:g}s", "good")
+
+
+def head_line(status: Status, width: int) -> Line:
+    """The first line of a screen."""
+    left = [Span(f" {PROGRAM}", "title"), Span("  " + cut(status.where, max(width - 50, 20)))]
+    left += [Span(f"  {status.profile}", "warn")] if status.profile else []
+    left += [Span("  "), live(status), Span(f"  rtt {status.rtt_ms}ms")]
+    left += [Span("  RO", "warn")] if status.is_read_only else []
+    right = [Span(f"{status.paused} PAUSED  ", "warn")] if status.paused else []
+    right += [Span(f"{status.workers} worker{'s' if status.workers != 1 else ''} ", "" if status.workers else "warn")]
+    return ends(tuple(left), tuple(right), width)
+
+
+def run_head_line(status: Status, about: Sequence[Span], width: int) -> Line:
+    """The first line of a screen about one thing: the thing in place of the address."""
+    left = [Span(f" {PROGRAM}", "title")]
+    left += [Span(f"  {status.profile}", "warn")] if status.profile else []
+    left += [Span("  "), *about, Span("  "), live(status)]
+    left += [Span("  RO", "warn")] if status.is_read_only else []
+    return ends(tuple(left), (), width)
+
+
+def tab_line(titles: Sequence[tuple[str, str]], current: str, width: int) -> Line:
+    """Tabs, each a key and a title; the current one stands in brackets."""
+    spans: list[Span] = [Span(" ")]
+    for key, title in titles:
+        if title == current:
+            spans += [Span(f"[{key}]{title}" if key else f"[{title}]", "key"), Span(" ")]
+        else:
+            spans += [Span(f"{key} {title} " if key else f"{title}  ")]
+    wide = ends(tuple(spans), (), width)
+    return wide if sum(len(s.text) for s in spans) <= width else _short_tabs(titles, current, width)
+
+
+def _short_tabs(titles: Sequence[tuple[str, str]], current: str, width: int) -> Line:
+    spans = [Span(f"[{k}]{t} " if t == current else f"{k} ", "key" if t == current else "") for k, t in titles]
+    return ends((Span(" "), *spans), (), width)
+
+
+def foot_line(hints: Sequence[tuple[str, str]], width: int) -> Line:
+    """The keys that do something here; those that have no room are told by `?`."""
+    spans: list[Span] = [Span(" ")]
+    used = 1
+    for key, label in hints:
+        wide = len(key) + len(label) + 3
+        if used + wide > width + 1:
+            break
+        spans += [Span(key, "key"), Span(f" {label}  ")]
+        used += wide
+    return line(*spans)

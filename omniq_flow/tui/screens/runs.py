@@ -1,0 +1,176 @@
+"""Runs: a line a run, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from textual.widget import Widget
+
+from omniq_flow.model.names import is_run_id
+from omniq_flow.observe.run_list import RunList, RunQuery, RunWindow, Which
+from omniq_flow.observe.snapshot import RunSummary
+from omniq_flow.tui.actions import retry_runs
+from omniq_flow.tui.canvas import Board
+from omniq_flow.tui.feed import Want
+from omniq_flow.tui.filter import FilterBar, words_of
+from omniq_flow.tui.glyphs import RUNS
+from omniq_flow.tui.keys import Key
+from omniq_flow.tui.page import Page
+from omniq_flow.tui.table import Column, Row, Table
+from omniq_flow.tui.text import Line, Part, age, bar, line, tail, took
+
+BAR = 6
+COLUMNS = (
+    Column("STATE", 12),
+    Column("FLOW", 0),
+    Column("RUN", 6),
+    Column("DONE", 11, ">"),
+    Column("", BAR, least=70),
+    Column("AGE", 6, ">"),
+    Column("TOOK", 6, ">"),
+    Column("QUEUE", 14, least=110),
+    Column("KEY", 16, least=100),
+)
+MOST_ROWS = 60
+"""Two commands a row: more would not fit into a tick."""
+WHICH: tuple[Which, ...] = ("all", "open", "failed")
+EMPTY = (
+    line("  Runs stand here, the newest first. There are none yet."),
+    line(),
+    line("  omniq-flow start FLOW -i '{…}'    begins one"),
+    line("  omniq-flow worker                 works it"),
+)
+NO_MATCH = (line("  No run fits. esc clears the filter, n searches on."),)
+
+
+class RunsPage(Page):
+    """The list of runs."""
+
+    TITLE_ = "Runs"
+    KEYS = (
+        Key("slash", "filter", "filter", "filter: state:failed flow:doc text"),
+        Key("f", "cycle", "all/open/failed", "the ready-made filters"),
+        Key("r", "act('retry')", "retry", "retry from the failures, keeping every success"),
+        Key("n", "go_on", "search on", "search on", is_hint=False),
+        Key("y", "copy_id", "copy id", "copy the id", is_hint=False),
+        Key("escape", "back", "clear", "clear the filter", is_hint=False),
+    )
+
+    def __init__(self) -> None:
+        super().__init__(name="runs")
+        self._list = RunList()
+        self._query = RunQuery()
+        self._window = RunWindow()
+
+    def compose_body(self) -> Iterable[Widget]:
+        self.table = Table(COLUMNS, id="runs", empty=self._empty)
+        self.summary = Board(id="summary")
+        self.summary.styles.height = 1
+        self.filter = FilterBar()
+        yield self.summary
+        yield self.table
+        yield self.filter
+
+    def on_mount(self) -> None:
+        self.table.focus()
+
+    def want(self) -> Want:
+        first, count = self.table.window()
+        queues, query, clock, count = self.flow_app.queues, self._query, self.flow_app.clock, min(count, MOST_ROWS)
+        return Want("runs", lambda client: self._list.read(client, queues, query, first, count, now_ms=clock()))
+
+    def show(self, picture: RunWindow) -> None:
+        self._window = picture
+        self.table.fill([self._row(s) for s in picture.rows], picture.offset, picture.total)
+        self.summary.show(self._summary_line(picture))
+        if picture.is_partial:
+            self.look()
+
+    def _summary_line(self, w: RunWindow) -> Line:
+        c, q = w.counts, self._query
+        parts: list[Part] = [" Runs"]
+        parts += [(f"   {len(self.table.marks)} marked", "mark")] if self.table.marks else []
+        parts += [(f"   filter: {words_of(q)}", "warn")] if q != RunQuery() else []
+        if not w.is_whole:
+            parts.append((f"   searched {w.searched:,} of {w.length:,}, newest first; n goes on", "warn"))
+        parts += [f"   {c.open} open   {c.ended} ended", (f"   {c.failed_day} failed 24h", "bad" if c.failed_day else "dim")]
+        return line(*parts, (f"   {c.done_day} done 24h", "good" if c.done_day else "dim"))
+
+    def _row(self, s: RunSummary) -> Row:
+        h = s.header
+        glyph, tone = RUNS[h.state]
+        now = self.flow_app.clock()
+        failed = f" ✘{s.failed}" if s.failed else ""
+        return Row(
+            h.run_id,
+            (
+                (f"{glyph} {s.word}", tone),
+                f"{h.flow} v{h.plan_sha[:4]}",
+                tail(h.run_id),
+                (f"{s.done}/{s.total}{failed}" if s.total else "…", "bad" if s.failed else ""),
+                (bar(s.done, s.total, BAR), tone),
+                age(now - h.created_ms),
+                took((h.ended_ms or now) - h.created_ms),
+                h.queue,
+                h.key,
+            ),
+            flag="!" if s.failed and not h.state.is_ended else " ",
+            thing=s,
+        )
+
+    def _empty(self) -> Sequence[Line]:
+        return EMPTY if self._query == RunQuery() else NO_MATCH
+
+    def on_table_opened(self, event: Table.Opened) -> None:
+        assert isinstance(event.row.thing, RunSummary)
+        self.flow_app.open_run(event.row.thing.header.queue, event.row.id)
+
+    def on_table_lacking(self) -> None:
+        self.look()
+
+    def on_table_moved(self) -> None:
+        self.summary.show(self._summary_line(self._window))
+        # The feed reads what is visible: its want follows the table.
+        if self.is_current:
+            self.flow_app.source.keep(self.want())
+
+    def action_cycle(self) -> None:
+        which = WHICH[(WHICH.index(self._query.which) + 1) % len(WHICH)] if self._query.which in WHICH else "all"
+        self.search(RunQuery(which))
+
+    def search(self, query: RunQuery) -> None:
+        """Show the runs that fit."""
+        self._query = query
+        self.table.forget()
+        self.look()
+
+    def search_text(self, text: str) -> None:
+        self.search(RunQuery(text=text))
+
+    def action_act(self, kind: str) -> None:
+        chosen = list(self.table.marks.values()) or ([self.table.selected.thing] if self.table.selected else [])
+        headers = [thing.header for thing in chosen if isinstance(thing, RunSummary)]
+        self.flow_app.perform(retry_runs(headers), none="only runs that failed or were cancelled can be retried")
+
+    def command(self) -> str:
+        row = self.table.selected
+        return f"omniq-flow runs show {row.id}" if row is not None else "omniq-flow runs list"
+
+    def action_go_on(self) -> None:
+        self._list.search_on()
+        self.look()
+
+    def action_filter(self) -> None:
+        self.filter.open(words_of(self._query))
+
+    def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
+        self.search(event.query)
+        self.table.focus()
+
+    def action_back(self) -> None:
+        if self._query != RunQuery():
+            self.search(RunQuery())
+
+    def action_copy_id(self) -> None:
+        if (row := self.table.selected) is not None and is_run_id(row.id):
+            self.flow_app.copy(row.id)
