@@ -92,6 +92,8 @@ class RunWindow:
     """Whether some queues were not looked at yet, or totals are still missing."""
     failed: tuple[RunSummary, ...] = ()
     """The newest runs that failed in the last day."""
+    every: tuple[RunHeader, ...] | None = None
+    """All that fit among those that were searched, if they were asked for."""
 
     @property
     def is_whole(self) -> bool:
@@ -119,23 +121,26 @@ class RunList:
         """Let the search look at one more slice when it is read next; may be called from another thread."""
         self._goes_on = True
 
-    def read(self, client: Client, queues: Sequence[str], query: RunQuery, offset: int, count: int, *, now_ms: int = 0) -> RunWindow:
+    def read(
+        self, client: Client, queues: Sequence[str], query: RunQuery, offset: int, count: int, *, now_ms: int = 0, with_all: bool = False
+    ) -> RunWindow:
         """A window of at most `count` runs. A search looks at one slice, and at one more for each `search_on`."""
         left = BUDGET - self._index(client, queues)
         self._forget_old(now_ms)
         places = self._places(query)
         searched = len(places)
-        if query.needs_headers:
+        if query.needs_headers or with_all:
             slices = self._slices.get(query, 1) + (1 if self._goes_on else 0)
             self._slices, self._goes_on = {query: slices}, False
             searched = min(slices * SLICE, len(places))
             self._learn(client, places[:searched], now_ms)
             places = [p for p in places[:searched] if (h := self._known.get(p[1])) is not None and query.fits(h)]
+        every = tuple(self._known[run_id] for _, run_id in places) if with_all else None
         offset = max(min(offset, len(places) - count), 0)
         rows = self._summaries(client, places[offset : offset + count], left, now_ms)
         is_partial = any(q not in self._ids for q in queues) or bool(self._missing_plans())
         counts, length = self._counts(), len(self._places(query))
-        return RunWindow(tuple(rows), offset, len(places), searched, length, counts, is_partial, self._failed())
+        return RunWindow(tuple(rows), offset, len(places), searched, length, counts, is_partial, self._failed(), every)
 
     def _places(self, query: RunQuery) -> list[tuple[str, str]]:
         if query.which == "open":

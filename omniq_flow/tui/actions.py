@@ -141,7 +141,7 @@ def _outcomes(ids: Sequence[str], answer: Any) -> Iterator[Outcome]:
         yield Outcome(id, True, "")
 
 
-def retry_runs(headers: Sequence[RunHeader]) -> Action | None:
+def retry_runs(headers: Sequence[RunHeader], *, is_filter: bool = False) -> Action | None:
     """Let runs that failed or were cancelled go on, keeping every success."""
     fit = [h for h in headers if h.state in (RunState.FAILED, RunState.CANCELLED)]
     if not fit:
@@ -152,9 +152,8 @@ def retry_runs(headers: Sequence[RunHeader]) -> Action | None:
     )
     label = f"retry run {fit[0].run_id}" if len(fit) == 1 else f"retry {len(fit)} runs"
     flows = ", ".join(dict.fromkeys(h.flow for h in fit))
-    return _graded(
-        Action("retry", label, _command("runs", "retry", [h.run_id for h in fit]), slices, details=(states, f"flow {flows}")), free=1
-    )
+    action = Action("retry", label, _command("runs", "retry", [h.run_id for h in fit]), slices, details=(states, f"flow {flows}"))
+    return _graded(action, free=1, is_filter=is_filter)
 
 
 def retry_jobs(queue: str, ids: Sequence[str], *, is_filter: bool = False) -> Action | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -284,6 +285,12 @@ class FlowApp(App[None]):
     def action_copy_command(self) -> None:
         if self.page is not None and (command := self.page.command()):
             self.copy(command)
+
+    def action_copy_json(self) -> None:
+        thing = self.page.thing() if self.page is not None else None
+        if is_dataclass(thing) and not isinstance(thing, type):
+            self.copy_to_clipboard(json.dumps(asdict(thing), ensure_ascii=True, default=str))
+            self.say("copied as JSON")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the palette offers: the screens, the keys of this one, and what Textual has."""

@@ -52,6 +52,7 @@ EVERYWHERE = (
     Key("minus", "last_page", "last", "the screen before this one", is_hint=False),
     Key("at", "command_log", "log", "what was done here, as commands", is_hint=False),
     Key("ctrl+y", "copy_command", "copy command", "copy the command that shows what is selected", is_hint=False),
+    Key("Y", "copy_json", "copy JSON", "copy what is selected as JSON", is_hint=False),
     Key("colon", "command_line", "command", "a command: runs, run ID, queue NAME LANE, q", is_hint=False),
 )
 

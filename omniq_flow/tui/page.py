@@ -14,6 +14,7 @@ from omniq_flow.tui.canvas import Board, Canvas
 from omniq_flow.tui.feed import Want
 from omniq_flow.tui.header import foot_line, head_line, tab_line
 from omniq_flow.tui.keys import EVERYWHERE, Key, bindings, hints
+from omniq_flow.tui.table import Table
 from omniq_flow.tui.text import Line, line, rule
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ class Page(Screen[None]):
         return self.app
 
     def compose(self) -> ComposeResult:
-        yield Board(id="head")
+        self._head, self._foot, self._small = Board(id="head"), Board(id="foot"), Board(id="small")
+        yield self._head
         yield from self.compose_body()
-        yield Board(id="foot")
-        yield Board(id="small")
+        yield self._foot
+        yield self._small
 
     def compose_body(self) -> Iterable[Widget]:
         """The widgets between head and foot."""
@@ -74,6 +76,13 @@ class Page(Screen[None]):
 
     def show(self, picture: Any) -> None:
         """Show a picture that was wanted."""
+
+    def thing(self) -> object:
+        """What is selected, as a value."""
+        for table in self.query(Table):
+            if table.has_focus and table.selected is not None:
+                return table.selected.thing
+        return None
 
     def command(self) -> str:
         """The command of the command line that shows what is selected; empty if there is none."""
@@ -107,8 +116,8 @@ class Page(Screen[None]):
     def paint_head(self) -> None:
         """Show head and foot as they are now."""
         width = self.app.size.width
-        self.query_one("#head", Board).show(*self.head(width), rule(width))
-        self.query_one("#foot", Board).show(rule(width), foot_line(self.hints(), width))
+        self._head.show(*self.head(width), rule(width))
+        self._foot.show(rule(width), foot_line(self.hints(), width))
 
     def set_stale(self, is_stale: bool) -> None:
         for canvas in self.query(Canvas):
@@ -121,6 +130,9 @@ class Page(Screen[None]):
         self._is_composed = True
         self._check_size()
         self.on_screen_resume()
+
+    def on_unmount(self) -> None:
+        self._is_composed = False
 
     def on_screen_resume(self) -> None:
         if self.is_ready:
@@ -135,6 +147,6 @@ class Page(Screen[None]):
     def _check_size(self) -> None:
         width, height = self.app.size
         self.set_class(width < LEAST[0] or height < LEAST[1], "-small")
-        self.query_one("#small", Board).show(
+        self._small.show(
             line(""), line(f"  {width}×{height} is too small"), line(f"  {LEAST[0]}×{LEAST[1]} is needed"), line(""), line("  q quit")
         )

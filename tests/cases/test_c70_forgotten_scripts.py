@@ -22,7 +22,7 @@ from tests.support.until import until, wait_until
 
 ITEMS, FLUSH_S = 300, 0.05
 FLOW = f"""
-flow = Flow("case", lease="2s", retry=NO_RETRY)
+flow = Flow("case", lease="10s", retry=NO_RETRY)
 
 @flow.step
 def source() -> list[int]:

@@ -19,7 +19,7 @@ from tests.conformance import exported
 from tests.support.until import wait_until
 
 FLOW = """
-flow = Flow("case", retry=NO_RETRY, lease="1s")
+flow = Flow("case", retry=NO_RETRY, lease="5s")
 
 @flow.step
 def source() -> list[int]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FILES = sorted(HERE.glob("test_c[0-9]*.py"))
 PAGE = (HERE.parents[1] / "docs" / "cases.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (C\d\d+) \| (.+) \| (.+) \|$", PAGE, re.MULTILINE)
 
@@ -18,9 +17,16 @@ def case_of(path: Path) -> str:
     return path.name.split("_")[1].capitalize()
 
 
+def number_of(case: str) -> int:
+    return int(case[1:])
+
+
+FILES = sorted(HERE.glob("test_c[0-9]*.py"), key=lambda path: number_of(case_of(path)))
+
+
 def test_every_case_of_the_page_has_its_file_and_every_file_its_row() -> None:
     named = [case for case, _, _ in ROWS]
-    assert named == sorted(set(named))
+    assert named == sorted(set(named), key=number_of)
     assert [case_of(path) for path in FILES] == named
 
 

@@ -61,7 +61,7 @@ async def test_attempts_and_their_delays_are_those_declared(server: Server, acli
     assert {name: len(times) for name, times in starts.items()} == {"plain": 3, "once": 1, "element1": 2, "element2": 2, "join": 3}
     for name, delay in (("plain", 0.2), ("join", 0.2), ("element1", 0.1), ("element2", 0.1)):
         gaps = [b - a for a, b in zip(starts[name], starts[name][1:], strict=False)]
-        assert all(delay - 0.02 <= gap <= delay + 1 for gap in gaps), (name, gaps)
+        assert all(delay - 0.02 <= gap <= delay + 5 for gap in gaps), (name, gaps)
     assert await run.state() is RunState.FAILED
     assert (await run.failure("plain")).attempt == 3
 

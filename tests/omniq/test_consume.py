@@ -122,7 +122,8 @@ async def test_so_many_run_at_once_and_no_more(server: Server, client: Client, q
 
     publish(client, queue, 10)
     async with on_loop(Consumer(server.url, queue=queue, handler=awaits if is_async else blocks, concurrency=3)) as consumer:
-        await until(lambda: consumer.busy == 3, "three run")
+        await until(lambda: most == 3, "three run")
+        assert consumer.busy == 3
         may_end.set()
         await until(lambda: at_once == 0, "all have ended")
     assert most == 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from omniq_flow.model.states import StepState
 from omniq_flow.observe.counter_view import CounterReader, CounterRow, CounterView
 from omniq_flow.observe.counters import Member
 from omniq_flow.tui.feed import Want
@@ -27,7 +26,7 @@ class CountersPage(ListPage):
         Column("RUN", 7),
         Column("QUEUE", 12, least=120),
         Column("DONE", 11, ">"),
-        Column("", 10),
+        Column("", 10, least=70),
         Column("MISSING", 7, ">"),
         Column("VERDICT", 7),
     )
@@ -88,7 +87,7 @@ class CountersPage(ListPage):
         members = self._members.get(thing.id)
         if members is None or members is NOT_READ:
             return [*lines, BLANK, line(("reading who is missing …", "dim"))]
-        return [*lines, rule(width - 1, "missing"), *(_member_line(m) for m in members)]
+        return [*lines, rule(width - 1, "missing"), *(row for m in members for row in _member_lines(m, width - 1))]
 
     def empty(self) -> Sequence[Line]:
         return (line("  Counters of open runs stand here: what each join and each list still waits for. There are none."),)
@@ -121,8 +120,11 @@ def _row(row: CounterRow) -> Row:
     return Row(row.id, cells, flag="!" if row.fault else " ", thing=row)
 
 
-def _member_line(member: Member) -> Line:
+def _member_lines(member: Member, width: int) -> list[Line]:
+    """Who is missing and where that is; below each other if there is no room beside each other."""
     glyph, tone = STEPS[member.fact.state.word]
-    is_gone = member.where == "its job is gone" and member.fact.state is StepState.QUEUED
-    name = str(member.step_run) if member.step_run is not None else member.name
-    return line((f"{glyph} {cell(name, 18)} ", tone), (member.where, "bad" if is_gone else ""))
+    where = (member.where, "bad" if member.where.endswith("its job is gone") else "")
+    name = f"{glyph} {member.step_run if member.step_run is not None else member.name} "
+    if len(name) + len(member.where) > width and width < 60:
+        return [line((name, tone)), line("    ", where)]
+    return [line((cell(name, max(len(name), 20)), tone), where)]

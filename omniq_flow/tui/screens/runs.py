@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from textual.widget import Widget
 
 from omniq_flow.model.names import is_run_id
+from omniq_flow.model.runs import RunHeader
 from omniq_flow.observe.run_list import RunList, RunQuery, RunWindow, Which
 from omniq_flow.observe.snapshot import RunSummary
 from omniq_flow.tui.actions import retry_runs
@@ -61,6 +62,8 @@ class RunsPage(Page):
         self._list = RunList()
         self._query = RunQuery()
         self._window = RunWindow()
+        self._marks_all = False
+        self._is_filtered_mark = False
 
     def compose_body(self) -> Iterable[Widget]:
         self.table = Table(COLUMNS, id="runs", empty=self._empty)
@@ -77,11 +80,16 @@ class RunsPage(Page):
     def want(self) -> Want:
         first, count = self.table.window()
         queues, query, clock, count = self.flow_app.queues, self._query, self.flow_app.clock, min(count, MOST_ROWS)
-        return Want("runs", lambda client: self._list.read(client, queues, query, first, count, now_ms=clock()))
+        with_all = self._marks_all
+        return Want("runs", lambda client: self._list.read(client, queues, query, first, count, now_ms=clock(), with_all=with_all))
 
     def show(self, picture: RunWindow) -> None:
         self._window = picture
         self.table.fill([self._row(s) for s in picture.rows], picture.offset, picture.total)
+        if picture.every is not None and self._marks_all:
+            self._marks_all, self._is_filtered_mark = False, True
+            self.table.mark_these({header.run_id: header for header in picture.every})
+            self.flow_app.source.keep(self.want())
         self.summary.show(self._summary_line(picture))
         if picture.is_partial:
             self.look()
@@ -128,7 +136,12 @@ class RunsPage(Page):
     def on_table_lacking(self) -> None:
         self.look()
 
+    def on_table_mark_all(self) -> None:
+        self._marks_all = True
+        self.look()
+
     def on_table_moved(self) -> None:
+        self._is_filtered_mark = self._is_filtered_mark and bool(self.table.marks)
         self.summary.show(self._summary_line(self._window))
         # The feed reads what is visible: its want follows the table.
         if self.is_current:
@@ -149,8 +162,9 @@ class RunsPage(Page):
 
     def action_act(self, kind: str) -> None:
         chosen = list(self.table.marks.values()) or ([self.table.selected.thing] if self.table.selected else [])
-        headers = [thing.header for thing in chosen if isinstance(thing, RunSummary)]
-        self.flow_app.perform(retry_runs(headers), none="only runs that failed or were cancelled can be retried")
+        headers = [thing.header if isinstance(thing, RunSummary) else thing for thing in chosen]
+        action = retry_runs([h for h in headers if isinstance(h, RunHeader)], is_filter=self._is_filtered_mark)
+        self.flow_app.perform(action, none="only runs that failed or were cancelled can be retried")
 
     def command(self) -> str:
         row = self.table.selected

@@ -20,10 +20,10 @@ class WorkersPage(ListPage):
     TITLE_ = "Workers"
     COLUMNS = (
         Column("WORKER"),
-        Column("HOST", 14),
+        Column("HOST", 14, least=70),
         Column("PID", 7, ">"),
         Column("BUSY", 7, ">"),
-        Column("", 10),
+        Column("", 10, least=64),
         Column("SEEN", 5, ">"),
         Column("STATE", 8),
         Column("QUEUES", 20, least=130),
