@@ -25,9 +25,16 @@ function num.given(value, default)
   return floor(n)
 end
 
--- Never an exponent, never `.0` (D7).
+-- Never an exponent, never `.0` (D7). A call writes few different numbers many times: its clock, its settings.
+local written = {}
+
 function num.text(n)
-  return format('%.0f', n)
+  local text = written[n]
+  if not text then
+    text = format('%.0f', n)
+    written[n] = text
+  end
+  return text
 end
 
 -- A limit, a timeout or a number of attempts: only values above zero count.
