@@ -36,6 +36,7 @@ REASONS: Mapping[str, str] = {
     "BAD_JOB_ID": "that is no id",
     "RUN_GONE": "its run is gone",
     "RUN_DAMAGED": "its run is damaged",
+    "RUN_CANCELLING": "its run is being cancelled",
     "RUN_SUCCEEDED": "its run has succeeded without it",
     "STALE_JOB": "its step went on without this job",
 }

@@ -12,7 +12,7 @@ from omniq_flow.cli.output import local_time, times
 from omniq_flow.cli.text import table, visible
 from omniq_flow.model.clock import now_ms, show_duration
 from omniq_flow.model.plan import StepPlan
-from omniq_flow.model.runs import RunHeader
+from omniq_flow.model.runs import RunHeader, RunPause
 from omniq_flow.observe.causes import causes
 from omniq_flow.observe.drawing import MAP_MARK
 from omniq_flow.observe.snapshot import RunSnapshot, RunSummary, StepFailure, StepTally, run_word
@@ -30,8 +30,13 @@ def header_object(header: RunHeader) -> dict[str, Any]:
         "plan_sha": header.plan_sha,
         **times(created=header.created_ms, ended=header.ended_ms),
         "damage": header.damage or None,
+        "paused": _pause_object(header.paused),
         "duration_ms": duration(header) if header.ended_ms else None,
     }
+
+
+def _pause_object(pause: RunPause | None) -> dict[str, Any] | None:
+    return {"by": pause.by or None, "reason": pause.reason or None, **times(at=pause.at_ms)} if pause else None
 
 
 def summary_object(summary: RunSummary) -> dict[str, Any]:
@@ -86,7 +91,7 @@ def list_lines(summaries: list[RunSummary]) -> list[str]:
         (
             s.header.run_id,
             s.header.flow,
-            s.word,
+            f"{s.word}, paused" if s.header.paused else s.word,
             f"{s.done}/{s.total}" + (f" ✘{s.failed}" if s.failed else ""),
             local_time(s.header.created_ms),
             show_duration(duration(s.header)),
@@ -105,8 +110,14 @@ def run_lines(snapshot: RunSnapshot, failures: Collection[StepFailure]) -> list[
     about.append(f"state    {snapshot.word}, {'took' if header.ended_ms else 'for'} {show_duration(duration(header))}")
     about.append(f"started  {local_time(header.created_ms)}")
     about += [f"ended    {local_time(header.ended_ms)}"] if header.ended_ms else []
+    about += [f"paused   {_pause_words(header.paused)}"] if header.paused else []
     about += [f"damage   {visible(header.damage)}"] if header.damage else []
     return [*about, "", *step_lines(snapshot), *_spaced(failure_lines(snapshot, failures))]
+
+
+def _pause_words(pause: RunPause) -> str:
+    by = f"by {visible(pause.by)} " if pause.by else ""
+    return f"{by}{local_time(pause.at_ms)}{': ' + visible(pause.reason) if pause.reason else ''}"
 
 
 def step_lines(snapshot: RunSnapshot) -> list[str]:

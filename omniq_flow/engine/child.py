@@ -17,7 +17,6 @@ from queue import SimpleQueue
 from typing import BinaryIO
 
 from omniq_flow.client.connect import Target
-from omniq_flow.engine.attempt import Flag
 from omniq_flow.engine.binding import Bound
 from omniq_flow.engine.frames import Call, log_line, outcome_line
 from omniq_flow.engine.outcomes import Outcome, failed
@@ -37,7 +36,6 @@ class _Channel:
         os.dup2(2, 1)
         self._calls: SimpleQueue[Call] = SimpleQueue()
         self._lock = threading.Lock()
-        self.cancelled = Flag()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def calls(self) -> Iterator[Call]:
@@ -51,12 +49,7 @@ class _Channel:
 
     def _listen(self) -> None:
         for line in self._in:
-            data = json.loads(line)
-            if "cancelled" in data:
-                self.cancelled.set()
-            else:
-                self.cancelled = Flag()
-                self._calls.put(Call.parse(data))
+            self._calls.put(Call.parse(json.loads(line)))
         # The worker is gone: whatever a handler does now counts for nothing.
         os._exit(0)
 
@@ -75,7 +68,7 @@ def _tools(target: Target) -> Tools:
 
 def _run(call: Call, channel: _Channel) -> Outcome:
     tools = _tools(call.target) if call.target else NO_TOOLS
-    context = replace(call.context, cancelled=channel.cancelled, write_log=lambda text: channel.say(log_line(text)), tools=tools)
+    context = replace(call.context, write_log=lambda text: channel.say(log_line(text)), tools=tools)
     try:
         code = _flows(call.file, call.limit).code(context.flow, call.step.name)
     except Exception as error:

@@ -1,6 +1,6 @@
 """What a worker and its child processes say to each other: lines of JSON, and nothing that is executed.
 
-To a child: a call (which file, which step of which flow, the inputs as JSON, the context), and `cancelled` while it runs.
+To a child: a call (which file, which step of which flow, the inputs as JSON, the context).
 From a child: lines of the run's log, then how the call ended.
 """
 
@@ -17,8 +17,6 @@ from omniq_flow.flow.context import StepContext
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import InputPlan, StepOptions, StepPlan
 from omniq_flow.model.runs import Failure
-
-CANCELLED = b'{"cancelled":true}\n'
 
 _CONTEXT = ("run_id", "flow", "attempt", "max_attempts", "idempotency_key", "fence", "job_id", "gid")
 

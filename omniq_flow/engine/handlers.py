@@ -75,10 +75,6 @@ class Handlers:
                 # Cancelled before its first step: it would never say that it ended.
                 self._ended(attempt, None)
 
-    def tell_cancelled(self, attempt: Attempt) -> None:
-        """Pass on what threads and tasks read from the context: a child process has its own."""
-        self._children.tell_cancelled(attempt)
-
     async def close(self) -> None:
         self._threads.close()
         await self._children.close()

@@ -105,7 +105,7 @@ class Lane:
         if attempt.is_reported or attempt.token not in self.held:
             return
         if not attempt.lease_lost.is_set():
-            self.shop.handlers.tell_cancelled(attempt)
+            self._cancel(attempt)
             return
         if attempt.is_gone:
             attempt.is_reported = True
@@ -114,6 +114,14 @@ class Lane:
             self.shop.handlers.stop(attempt)
             return
         logger.warning("lease in doubt: %s: no heartbeat came through in time", attempt.title, extra=attempt.extra)
+        if self.shop.handlers.withdraw(attempt):
+            self.report(attempt, RELEASED)
+        else:
+            self.shop.handlers.stop(attempt)
+
+    def _cancel(self, attempt: Attempt) -> None:
+        """Nobody wants the work any more. What can be stopped is; a thread reads it from `ctx.cancelled`."""
+        logger.info("%s is no longer wanted: it is told to stop", attempt.title, extra=attempt.extra)
         if self.shop.handlers.withdraw(attempt):
             self.report(attempt, RELEASED)
         else:
@@ -313,6 +321,8 @@ class Lane:
             logger.info("%s: its failure is known, or its lease lost", attempt.title, extra=attempt.extra)
         elif code == "LOST" and outcome.kind != "release":
             self._lose(attempt, "its report was refused")
+        elif code == "CANCELLED":
+            logger.info("%s is cancelled with its run", attempt.title, extra=attempt.extra)
         elif code in ("STALE", "GONE", "BAD_LIST"):
             logger.warning("the report of %s came to nothing: %s", attempt.title, code, extra=attempt.extra)
 

@@ -17,7 +17,7 @@ from asyncio.subprocess import PIPE, Process
 from omniq_flow.client.connect import Target
 from omniq_flow.engine.attempt import Attempt
 from omniq_flow.engine.binding import Bound
-from omniq_flow.engine.frames import CANCELLED, Call, parse_outcome
+from omniq_flow.engine.frames import Call, parse_outcome
 from omniq_flow.engine.outcomes import Outcome
 
 LONGEST_LINE = 1 << 30
@@ -33,12 +33,12 @@ class Children:
     def __init__(self, target: Target | None = None) -> None:
         self._target = target
         self._idle: list[Process] = []
-        self._busy: dict[Attempt, Process] = {}
+        self._busy: set[Process] = set()
 
     async def call(self, attempt: Attempt, roll: float) -> Outcome:
         """Run a handler in a child. `ProcessDied` if that was killed; if we are cancelled, it is killed."""
         child = await self._child()
-        self._busy[attempt] = child
+        self._busy.add(child)
         try:
             outcome = await self._talk(child, attempt, roll)
         except BaseException:
@@ -47,17 +47,13 @@ class Children:
             await asyncio.shield(child.wait())
             raise
         finally:
-            del self._busy[attempt]
+            self._busy.discard(child)
         self._idle.append(child)
         return outcome
 
-    def tell_cancelled(self, attempt: Attempt) -> None:
-        if (child := self._busy.get(attempt)) and child.stdin is not None and not child.stdin.is_closing():
-            child.stdin.write(CANCELLED)
-
     async def close(self) -> None:
         """Kill all of them, and wait until they are gone."""
-        children = (*self._idle, *self._busy.values())
+        children = (*self._idle, *self._busy)
         for child in children:
             _kill(child)
         await asyncio.gather(*(child.wait() for child in children))

@@ -160,7 +160,9 @@ class StepContext:
 
     `idempotency_key` is the same over attempts, lost jobs and retries with the same inputs: give it to the
     outside world so that a repeated effect is seen as one. `fence` only grows; a store that remembers the
-    highest can refuse a worker that was declared dead. Both flags are set while the handler runs.
+    highest can refuse a worker that was declared dead. Both flags are set while the handler runs: `lease_lost` when
+    another worker may hold the job, `cancelled` when its run was cancelled, it took too long or the worker leaves. What a
+    handler returns after its run was cancelled is kept, an exception then is no failure.
     """
 
     run_id: str

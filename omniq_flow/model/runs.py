@@ -61,6 +61,22 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class RunPause:
+    """Since when a run is paused (epoch ms), who did it and why."""
+
+    at_ms: int
+    by: str = ""
+    reason: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> RunPause | None:
+        """None for no text: the run is not paused."""
+        at, _, rest = text.partition(" ")
+        by, _, reason = rest.partition(" ")
+        return cls(int(at), by, reason) if at else None
+
+
+@dataclass(frozen=True, slots=True)
 class RunHeader:
     """The header of a run as stored. Times in epoch ms, 0 where it has not happened."""
 
@@ -78,3 +94,5 @@ class RunHeader:
     ended_ms: int = 0
     damage: str = ""
     """What in its keys contradicts the rest, if that ended the run."""
+    paused: RunPause | None = None
+    """Nothing of it is begun until it is resumed."""

@@ -15,7 +15,7 @@ from omniq_flow.model.plan import Plan
 from omniq_flow.model.runs import Fact
 from omniq_flow.observe.snapshot import RunSnapshot
 from omniq_flow.ops.command import Operation, number
-from omniq_flow.ops.runs import elements, large_value, run_facts, run_outputs
+from omniq_flow.ops.runs import INPUT, elements, large_value, run_facts, run_outputs
 
 SLICE = 1_000
 LARGE_SLICE = 8
@@ -36,6 +36,21 @@ def result_of(client: Client, snapshot: RunSnapshot) -> Any:
 def value_of(client: Client, queue: str, run_id: str, step_run: StepRun) -> Any:
     """The value of one step run, None if it has none."""
     return _Values(client, queue, run_id).read([step_run])[0]
+
+
+def output_of(client: Client, snapshot: RunSnapshot, wanted: StepRun) -> Any:
+    """The value of one step run; of a step that runs once per element, named without one, the list of its values."""
+    values = _Values(client, snapshot.header.queue, snapshot.run_id)
+    depth = snapshot.plan.by_name[wanted.step].depth
+    return values.of_step(snapshot.plan, wanted.step) if depth and not wanted.index else values.read([wanted])[0]
+
+
+def input_of(client: Client, queue: str, run_id: str) -> Any:
+    """The input that a run was started with."""
+    (raw,) = client.execute(run_outputs(queue, run_id, (INPUT,)))
+    if raw and raw[:1] == b"@":
+        raw = b"=" + (client.execute(large_value(queue, run_id, INPUT, number(raw[1:]))) or b"null")
+    return json.loads(raw[1:]) if raw else None
 
 
 class _Values:

@@ -7,7 +7,6 @@ tick late, and a tick never waits for its own answers.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,11 @@ from omniq_flow.model.names import FlowJobId, StepRun
 from omniq_flow.model.runs import Fact, Failure
 from omniq_flow.model.states import StepState
 from omniq_flow.observe.reading import RunReader
+from omniq_flow.observe.run_log import LogLine, log_lines
 from omniq_flow.observe.snapshot import RunSnapshot
 from omniq_flow.ops import keys, lanes
 from omniq_flow.ops.admin import is_paused
-from omniq_flow.ops.command import Operation, Query, number, text, texts
+from omniq_flow.ops.command import Operation, Query, number, text
 from omniq_flow.ops.lanes import GroupNumbers
 from omniq_flow.ops.runs import INPUT, HistoryEntry, run_facts, run_history, run_outputs
 
@@ -76,15 +76,6 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line that a handler wrote with `ctx.log`."""
-
-    at_ms: int
-    step_run: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class RunView:
     """Everything that the screen of a run shows."""
 
@@ -131,7 +122,7 @@ class RunWatch:
             is_paused(self.queue),
             lanes.present_workers(self.queue),
             lanes.group_numbers(self.queue, snapshot.header.gid),
-            _log(self.queue, self.run_id, LOG_LINES if focus.with_log else 0),
+            log_lines(self.queue, self.run_id, LOG_LINES if focus.with_log else 1),
             _input(self.queue, self.run_id, focus.with_input),
             *((run_facts(self.queue, self.run_id, tuple(ids)), run_outputs(self.queue, self.run_id, tuple(ids))) if ids else ()),
             *(lanes.worker_fields(self.queue, name) for name in self._workers),
@@ -151,7 +142,7 @@ class RunWatch:
         self._workers = names[:MOST_WORKERS]
         without = tuple(name for name in names if name in serving and not _serves(serving[name], snapshot.header.flow, step))
         close = Close(step, tuple(members), focus.offset, group, paused, len(names), without, now_ms, output)
-        return RunView(snapshot, tuple(events), close, log, given)
+        return RunView(snapshot, tuple(events), close, tuple(log) if focus.with_log else (), given)
 
     def _job_id(self, step_run_id: str) -> str:
         epoch = self._jobs.get(step_run_id)
@@ -198,14 +189,6 @@ def _output(raw: bytes | None) -> str | None:
         return None
     kind, rest = raw[:1], text(raw[1:])
     return {b"=": rest, b"@": "(a large value, stored apart)", b"#": f"(a list of {rest.partition(':')[2]})"}.get(kind)
-
-
-def _log(queue: str, run_id: str, count: int) -> Query[tuple[LogLine, ...]]:
-    def parse(reply: Sequence[Any]) -> tuple[LogLine, ...]:
-        rows = [row.split("|", 2) for row in texts(list(reply))] if count else []
-        return tuple(LogLine(number(row[0]), row[1], row[2]) for row in rows if len(row) == 3)
-
-    return Query(("LRANGE", keys.log(queue, run_id), -max(count, 1), -1), parse)
 
 
 def _input(queue: str, run_id: str, is_wanted: bool) -> Query[str | None]:

@@ -128,7 +128,7 @@ def tally_steps(plan: Plan, counts: dict[str, int], state: RunState) -> tuple[St
         made = sum(numbers[letter] for letter in StepState if letter is not StepState.PENDING)
         total = max(counts.get(f"{step.name}:t", 0), made) if step.level else 1
         numbers[StepState.PENDING] = total - made
-        words[step.name] = _map_word(step, numbers, total, words, state) if step.level else _single_word(numbers)
+        words[step.name] = _map_word(step, numbers, total, words, state) if step.level else _single_word(numbers, state)
         tallies[step.name] = StepTally(
             step.name,
             step.level,
@@ -140,15 +140,16 @@ def tally_steps(plan: Plan, counts: dict[str, int], state: RunState) -> tuple[St
     return tuple(tallies[step.name] for step in plan.steps)
 
 
-def _single_word(numbers: dict[StepState, int]) -> str:
-    return next((letter.word for letter in StepState if numbers[letter]), StepState.PENDING.word)
+def _single_word(numbers: dict[StepState, int], state: RunState) -> str:
+    word = next((letter.word for letter in StepState if numbers[letter]), StepState.PENDING.word)
+    return StepState.CANCELLED.word if word == StepState.PENDING.word and state is RunState.CANCELLED else word
 
 
 def _map_word(step: StepPlan, numbers: dict[StepState, int], total: int, words: dict[str, str], state: RunState) -> str:
     if not total:
         return _empty_word(words[step.level[-1]])
     if numbers[StepState.PENDING] == total:
-        return StepState.PENDING.word
+        return StepState.CANCELLED.word if state is RunState.CANCELLED else StepState.PENDING.word
     if numbers[StepState.QUEUED] or (numbers[StepState.PENDING] and not state.is_ended):
         return RUNNING
     order = (StepState.FAILED, StepState.UPSTREAM_FAILED, StepState.CANCELLED, StepState.PENDING, StepState.SUCCEEDED, StepState.SKIPPED)

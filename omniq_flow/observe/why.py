@@ -50,6 +50,10 @@ def _around(snapshot: RunSnapshot, tally: StepTally, close: Close) -> list[str]:
     queue = snapshot.header.queue
     if tally.state not in (RUNNING, StepState.QUEUED.word):
         return []
+    if pause := snapshot.header.paused:
+        reasons.append(
+            f"the run is paused{f' by {pause.by}' if pause.by not in ('', '-') else ''}{f': {pause.reason}' if pause.reason else ''}"
+        )
     if close.is_paused:
         reasons.append(f"queue {queue} is paused")
     if not close.workers:

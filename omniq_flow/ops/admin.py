@@ -58,7 +58,7 @@ def retry_failed(queue: str, job_id: str, *, budget: int = 0, now_ms: int = SERV
     """Start a failed job over; refused as `NO_JOB` or `NOT_FAILED`.
 
     Of a failed step run its run is retried, at once if it has ended, else when it has; refused as `RUN_GONE`, `RUN_DAMAGED`,
-    `RUN_SUCCEEDED`, or `STALE_JOB` if the step run went on without this job.
+    `RUN_SUCCEEDED`, `RUN_CANCELLING`, or `STALE_JOB` if the step run went on without this job.
     """
     return Command(
         "flow/jobs_retry",

@@ -13,7 +13,7 @@ from omniq_flow.model.clock import SERVER_TIME
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import Plan
 from omniq_flow.model.routes import JSON, records
-from omniq_flow.model.runs import Fact, RunHeader
+from omniq_flow.model.runs import Fact, RunHeader, RunPause
 from omniq_flow.model.states import RunState, StepState
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Arg, Command, Query, number, text, texts
@@ -138,6 +138,8 @@ def run_retry(
     epoch: int,
     only: Sequence[str] = (),
     redo: Sequence[str] = (),
+    by: str = "",
+    reason: str = "",
     budget: int = 0,
     now_ms: int = SERVER_TIME,
 ) -> Command[Retried]:
@@ -145,6 +147,7 @@ def run_retry(
 
     What succeeded is kept unless something it was made from has changed. `only` are ids of failed step runs (`read-3`, at
     most 1,000): other failures stay and fail the run again. `redo` are steps that are done again although they succeeded.
+    `by` and `reason` go into the run's history.
     Safe to send twice: the epoch goes up, so a repeat finds the retry that it asked for. `Conflict` if the run is in
     another state, at another epoch or damaged, or for an id that did not fail itself; `NotFound` for no such run.
     """
@@ -157,14 +160,15 @@ def run_retry(
             raise _not_retried(queue, run_id, code, about)
         return Retried(int(about[0]), code == "RETRIED")
 
-    return Command("flow/run_retry", (keys.anchor(queue),), (now_ms, run_id, epoch, budget, len(redo), *redo, *only), parse)
+    args: tuple[Arg, ...] = (now_ms, run_id, epoch, budget, *_signed(by, reason), len(redo), *redo, *only)
+    return Command("flow/run_retry", (keys.anchor(queue),), args, parse)
 
 
 def _not_retried(queue: str, run_id: str, code: str, about: list[str]) -> OmniqFlowError:
     where = f"queue {queue}"
     match code:
         case "GONE":
-            return NotFound(f"no run {run_id} in queue {queue}", hint="omniq-flow runs list shows the runs there are")
+            return _no_run(queue, run_id)
         case "DAMAGED":
             return Conflict(f"run {run_id} is damaged and can not be retried: {about[0]}", where=where, hint="start a new run")
         case "NO_STEP":
@@ -182,6 +186,105 @@ def _not_retried(queue: str, run_id: str, code: str, about: list[str]) -> OmniqF
             ended = state in (RunState.FAILED, RunState.CANCELLED)
             what = f"has gone on since: it is at epoch {epoch}" if ended else f"is {state}; runs that failed or were cancelled are retried"
             return Conflict(f"run {run_id} {what}", where=where, hint="look at it again")
+
+
+WORDS = 500
+"""So many characters of a reason are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The answer to a cancel: how the run stands, how many of its step runs are still open, whether a further call may find
+    some of them to take away now, and whether this call began it."""
+
+    state: RunState
+    open: int
+    has_more: bool
+    is_new: bool
+
+
+def run_cancel(queue: str, run_id: str, *, limit: int = 0, by: str = "", reason: str = "", now_ms: int = SERVER_TIME) -> Command[Cancelled]:
+    """End a run without finishing it: what waits goes, what is being worked is told and counts if it ends well.
+
+    One call takes away about `limit` (256) waiting jobs; send it again while `has_more`, or leave the rest to the workers. Safe
+    to send twice. `by` and `reason` go into the run's history. `Conflict` for a run that succeeded or failed, `NotFound` for
+    no such run.
+    """
+
+    def parse(reply: Any) -> Cancelled:
+        code, *about = reply
+        if text(code) == "GONE":
+            raise _no_run(queue, run_id)
+        if text(code) == "CONFLICT":
+            raise Conflict(f"run {run_id} has ended: it {_ended(text(about[0]))}", where=f"queue {queue}", hint="nothing is left to cancel")
+        state, open_, has_more, is_new = about
+        return Cancelled(RunState(text(state)), number(open_), bool(number(has_more)), bool(number(is_new)))
+
+    return Command("flow/run_cancel", (keys.anchor(queue),), (now_ms, run_id, limit, *_signed(by, reason)), parse)
+
+
+@dataclass(frozen=True, slots=True)
+class PauseChanged:
+    """The answer to a pause or a resume of a run: whether it was paused before, and the note of that pause or of the new one."""
+
+    was_paused: bool
+    note: RunPause | None
+
+
+def run_pause(queue: str, run_id: str, *, by: str = "", reason: str = "", now_ms: int = SERVER_TIME) -> Command[PauseChanged]:
+    """Begin nothing of a run until it is resumed; what is being worked goes on, and the next jobs are made and wait.
+
+    A run that is paused keeps the note that it has. `Conflict` for a run that has ended or is being cancelled.
+    """
+    return _pausing("flow/run_pause", queue, run_id, by, reason, now_ms)
+
+
+def run_resume(queue: str, run_id: str, *, by: str = "", reason: str = "", now_ms: int = SERVER_TIME) -> Command[PauseChanged]:
+    """Let a paused run go on; jobs of it in a list that others share begin within 5 s. `Conflict` as for a pause."""
+    return _pausing("flow/run_resume", queue, run_id, by, reason, now_ms)
+
+
+def _pausing(script: str, queue: str, run_id: str, by: str, reason: str, now_ms: int) -> Command[PauseChanged]:
+    def parse(reply: Any) -> PauseChanged:
+        code, *about = map(text, reply)
+        if code == "GONE":
+            raise _no_run(queue, run_id)
+        if code == "CONFLICT":
+            what = "is being cancelled" if about[0] == RunState.CANCELLING else f"has ended: it {_ended(about[0])}"
+            raise Conflict(f"run {run_id} {what}", where=f"queue {queue}", hint="only a run that goes on is paused and resumed")
+        was_paused, note = about
+        return PauseChanged(was_paused == "1", RunPause.parse(note))
+
+    return Command(script, (keys.anchor(queue),), (now_ms, run_id, *_signed(by, reason)), parse)
+
+
+def run_remove(queue: str, run_id: str, *, now_ms: int = SERVER_TIME) -> Command[None]:
+    """End the retention of a run that has ended: `run_purge` takes it away next, and nobody can retry it from now on.
+
+    Safe to send twice. `Conflict` for a run that has not ended, `NotFound` for no such run.
+    """
+
+    def parse(reply: Any) -> None:
+        code, *about = texts(list(reply))
+        if code == "GONE":
+            raise _no_run(queue, run_id)
+        if code == "CONFLICT":
+            raise Conflict(f"run {run_id} is {about[0]}", where=f"queue {queue}", hint=f"omniq-flow runs cancel {run_id} ends it first")
+
+    return Command("flow/run_remove", (keys.anchor(queue),), (now_ms, run_id), parse)
+
+
+def _no_run(queue: str, run_id: str) -> NotFound:
+    return NotFound(f"no run {run_id} in queue {queue}", hint="omniq-flow runs list shows the runs there are")
+
+
+def _ended(state: str) -> str:
+    return "was cancelled" if state == RunState.CANCELLED else state
+
+
+def _signed(by: str, reason: str) -> tuple[str, str]:
+    """Who and why, as one line of a history holds them: who is one word."""
+    return "_".join(by.split())[:WORDS], " ".join(reason.split())[:WORDS]
 
 
 def newest_failed(queue: str, count: int) -> Query[list[str]]:
@@ -207,7 +310,7 @@ def run_purge(queue: str, *, keep_runs: int = 1_000, limit: int = 200, now_ms: i
     )
 
 
-HEADER_FIELDS = ("flow", "sha", "state", "epoch", "open", "rev", "gid", "key", "created_ms", "ended_ms", "damage")
+HEADER_FIELDS = ("flow", "sha", "state", "epoch", "open", "rev", "gid", "key", "created_ms", "ended_ms", "damage", "paused")
 
 
 def run_header(queue: str, run_id: str) -> Query[RunHeader]:
@@ -215,8 +318,8 @@ def run_header(queue: str, run_id: str) -> Query[RunHeader]:
 
     def parse(reply: Any) -> RunHeader:
         if reply[0] is None:
-            raise NotFound(f"no run {run_id} in queue {queue}", hint="omniq-flow runs list shows the runs there are")
-        flow, sha, state, epoch, open_, rev, gid, key, created, ended, damage = reply
+            raise _no_run(queue, run_id)
+        flow, sha, state, epoch, open_, rev, gid, key, created, ended, damage, paused = reply
         return RunHeader(
             run_id,
             text(flow),
@@ -231,6 +334,7 @@ def run_header(queue: str, run_id: str) -> Query[RunHeader]:
             number(created),
             number(ended),
             text(damage),
+            RunPause.parse(text(paused)),
         )
 
     return Query(("HMGET", keys.header(queue, run_id), *HEADER_FIELDS), parse)

@@ -18,7 +18,7 @@ MAX_STAGED = 1_000
 MAX_BEATS = 256
 
 OutcomeKind = Literal["ok", "list", "skip", "fail", "fatal", "release"]
-SettleCode = Literal["OK", "RETRY", "FAILED", "DUP", "STALE", "GONE", "LOST", "BAD_LIST"]
+SettleCode = Literal["OK", "RETRY", "FAILED", "DUP", "STALE", "GONE", "LOST", "BAD_LIST", "CANCELLED"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,10 +45,6 @@ def heavy(job: Job, ctx: StepContext, x: int = each(source)) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     if job.mode == "exit" and x == 2 and ctx.attempt == 1:
         os._exit(7)
-    if job.mode == "wait":
-        while not ctx.cancelled.is_set():
-            time.sleep(0.01)
-        Path(job.folder, f"told-{x}").write_text("")
     if job.mode == "sleep":
         time.sleep(30)
     if job.mode == "raise":

@@ -90,6 +90,15 @@ class Desk:
         seen = epoch or self.header(run_id).epoch
         return self.execute(runs.run_retry(self.queue, run_id, epoch=seen, now_ms=self.now, **more))
 
+    def cancel(self, run_id: str = RUN, **more: Any) -> runs.Cancelled:
+        return self.execute(runs.run_cancel(self.queue, run_id, now_ms=self.now, **more))
+
+    def pause(self, run_id: str = RUN, **more: Any) -> runs.PauseChanged:
+        return self.execute(runs.run_pause(self.queue, run_id, now_ms=self.now, **more))
+
+    def resume(self, run_id: str = RUN, **more: Any) -> runs.PauseChanged:
+        return self.execute(runs.run_resume(self.queue, run_id, now_ms=self.now, **more))
+
     def purge(self, **more: Any) -> runs.Purged:
         return self.execute(runs.run_purge(self.queue, now_ms=self.now, **more))
 

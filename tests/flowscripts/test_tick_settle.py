@@ -252,6 +252,6 @@ def test_idempotency_keys_are_stable_over_attempts(desk: Desk) -> None:
 
 
 def test_ticks_names_are_the_scripts_codes() -> None:
-    """The codes that this file meets are all that there are."""
-    met = {"OK", "RETRY", "FAILED", "DUP", "STALE", "GONE", "LOST", "BAD_LIST"}
+    """The codes that this file and that of the cancel meet are all that there are."""
+    met = {"OK", "RETRY", "FAILED", "DUP", "STALE", "GONE", "LOST", "BAD_LIST", "CANCELLED"}
     assert set(ticks.SettleCode.__args__) == met  # type: ignore[attr-defined]

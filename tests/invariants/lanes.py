@@ -79,7 +79,8 @@ def group_slots(s: Snapshot) -> Iterator[str]:
         if inflight > limit:
             yield f"I10: group {gid} uses {inflight} slots of {limit}"
         is_ready, has_work = gid in s.zset("groups", "ready"), bool(s.items("g", gid, "wait"))
-        if has_work and inflight < limit and not is_ready:
+        is_held = gid in s.runs and bool(s.runs[gid].header.get("paused"))
+        if has_work and inflight < limit and not is_ready and not is_held:
             yield f"I11: group {gid} has work and a free slot and is not ready"
         if is_ready and not has_work:
             yield f"I11: group {gid} is ready without work"

@@ -58,8 +58,8 @@ class RunKeys:
 
     @property
     def is_stopped(self) -> bool:
-        """Facts only: a flow that stops at its first failure has met it."""
-        return self.header.get("stopped") == "1"
+        """Facts only: a flow that stops at its first failure has met it, or the run is being cancelled."""
+        return self.header.get("stopped") == "1" or self.state in ("cancelling", "cancelled")
 
     @property
     def since(self) -> int:

@@ -69,10 +69,31 @@ SAMPLES = {
         steering.queue_pause("q", by="ann", reason="why", replace=True, now_ms=7), {"now_ms": 7, "by": "ann", "reason": "why", "replace": 1}
     ),
     "flow/queue_resume": Sample(steering.queue_resume("q"), {}),
+    "flow/run_cancel": Sample(
+        runs.run_cancel("q", RUN, limit=5, by="ann@host", reason="why", now_ms=7),
+        {"now_ms": 7, "run_id": RUN, "limit": 5, "by": "ann@host", "reason": "why"},
+    ),
+    "flow/run_pause": Sample(
+        runs.run_pause("q", RUN, by="ann", reason="why", now_ms=7), {"now_ms": 7, "run_id": RUN, "by": "ann", "reason": "why"}
+    ),
     "flow/run_purge": Sample(runs.run_purge("q", keep_runs=5, limit=6, now_ms=7), {"now_ms": 7, "keep_runs": 5, "limit": 6}),
+    "flow/run_remove": Sample(runs.run_remove("q", RUN, now_ms=7), {"now_ms": 7, "run_id": RUN}),
+    "flow/run_resume": Sample(
+        runs.run_resume("q", RUN, by="ann", reason="why", now_ms=7), {"now_ms": 7, "run_id": RUN, "by": "ann", "reason": "why"}
+    ),
     "flow/run_retry": Sample(
-        runs.run_retry("q", RUN, epoch=4, only=["a-1", "a-2"], redo=["a", "b"], budget=6, now_ms=7),
-        {"now_ms": 7, "run_id": RUN, "epoch": 4, "budget": 6, "n_redo": 2, "redo...": ["a", "b"], "only...": ["a-1", "a-2"]},
+        runs.run_retry("q", RUN, epoch=4, only=["a-1", "a-2"], redo=["a", "b"], by="ann", reason="fixed", budget=6, now_ms=7),
+        {
+            "now_ms": 7,
+            "run_id": RUN,
+            "epoch": 4,
+            "budget": 6,
+            "by": "ann",
+            "reason": "fixed",
+            "n_redo": 2,
+            "redo...": ["a", "b"],
+            "only...": ["a-1", "a-2"],
+        },
     ),
     "flow/run_start": Sample(
         runs.run_start(PLAN, RUN, b"{}", key="key", gid="group", with_plan=True, budget=8, now_ms=7),

@@ -11,6 +11,7 @@ from omniq_flow.ops import keys, runs
 from tests.invariants.checker import leaks
 from tests.oracle import deeds
 from tests.oracle.life import Life, Track
+from tests.oracle.recursion import Decided
 
 LETTERS = {"v": "D", "s": "S", "f": "F"}
 
@@ -20,8 +21,12 @@ def compare(life: Life, track: Track) -> None:
     facts, want = deeds.all_facts(life, track), track.oracle.everything()
     state = life.execute(runs.run_header(life.queue, track.run_id)).state
     fails = track.oracle.fails()
-    life.demand(state is (RunState.FAILED if fails else RunState.SUCCEEDED), f"{track.run_id} is {state}, the oracle says fails={fails}")
+    verdict = RunState.CANCELLED if track.is_cancelled else RunState.FAILED if fails else RunState.SUCCEEDED
+    life.demand(state is verdict, f"{track.run_id} is {state}, the oracle says fails={fails}, cancelled={track.is_cancelled}")
     is_first = track.oracle.world.life == 1
+    if track.is_cancelled:
+        _cancelled(life, track, facts, want if is_first else {})
+        return
     stopped = life.execute.connection.hget(keys.header(life.queue, track.run_id), "stopped") == b"1"
     life.demand(not stopped or (fails and track.plan.on_failure == "stop"), f"{track.run_id} stopped for nothing")
     life.demand(stopped or not (is_first and fails and track.plan.on_failure == "stop"), f"{track.run_id} did not stop")
@@ -41,6 +46,23 @@ def compare(life: Life, track: Track) -> None:
             life.demand(fact.length == len(decided.elements) or at.step not in track.oracle.world.mapped, f"{at}: length {fact.length}")
     life.demand(not facts, f"step runs that do not exist: {list(facts)[:5]}")
     dispatched(life, track, stopped)
+
+
+def _cancelled(life: Life, track: Track, facts: dict[StepRun, Fact], want: dict[StepRun, Decided]) -> None:
+    """What was decided before the cancel, or ended well after it, is as ever; nothing waits, and nothing was begun since."""
+    life.demand(all(fact.state is not StepState.QUEUED for fact in facts.values()), f"{track.run_id} was cancelled with jobs open")
+    for at, decided in want.items():
+        fact = facts.get(at, Fact())
+        if fact.state in (StepState.PENDING, StepState.CANCELLED):
+            continue
+        life.demand(fact.state.value == decided.letter, f"{at} is {fact}, the oracle says {decided.letter}")
+        if fact.state is StepState.SUCCEEDED:
+            got = track.reader.value_of(at)
+            life.demand(got == decided.value, f"{at} gave {str(got)[:200]}, the oracle says {str(decided.value)[:200]}")
+        life.stats["step runs of cancelled runs compared"] += 1
+    events = [e.event.split() for e in life.execute(runs.run_history(life.queue, track.run_id))]
+    since = max((n for n, e in enumerate(events) if e == ["run", "cancelling"]), default=0)
+    life.demand(not any(e[0] == "Q" for e in events[since:]), f"{track.run_id}: something was dispatched after the cancel")
 
 
 def dispatched(life: Life, track: Track, stopped: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from omniq_flow.model.names import FlowJobId
 from omniq_flow.model.states import StepState
-from omniq_flow.ops import admin, keys, ticks
+from omniq_flow.ops import admin, keys, runs, ticks
 from omniq_flow.ops.command import Arg, Command
 from tests.oracle import deeds, lives
 from tests.oracle.life import Life
@@ -48,6 +48,8 @@ def heartbeat(life: Life) -> bool:
     beats = life.call(f"beat {worker.name}", ticks.lease_beat(life.queue, leases, now_ms=life.now), may_make=0)
     for held, is_current, beat in zip(worker.held, current, beats, strict=True):
         life.demand(beat.is_lost != is_current, f"{beat.job_id}: a beat says lost={beat.is_lost}, the lease stands: {is_current}")
+        if is_current and held.taken.flow and life.track_of(held.taken.flow.run_id).is_cancelled:
+            life.demand(beat.is_cancelled, f"{beat.job_id}: nobody tells that its run is cancelled")
         if is_current and not beat.is_cancelled and held.taken.flow:
             lease = life.track_of(held.taken.flow.run_id).plan.by_name[held.taken.flow.step_run.step].options.lease_ms
             life.demand(beat.until_ms == life.now + lease, f"{beat.job_id}: extended to {beat.until_ms}")
@@ -218,7 +220,63 @@ def _operation(life: Life, name: str, *args: Arg) -> list[Any]:
     return life.execute(Command(f"omniq/{name}", (keys.anchor(life.queue),), args, list))
 
 
+def cancel(life: Life) -> bool:
+    """Somebody cancels a run, in pieces of some size; now and then the reply is lost, or nobody goes on with it."""
+    if not life.cancels or life.rng.random() > 0.02:
+        return False
+    track = life.any_of([t for t in life.tracks if t.is_started and not t.is_over])
+    if track is None:
+        return False
+    was_cancelled = track.is_cancelled
+    track.is_cancelled = True
+    op = runs.run_cancel(life.queue, track.run_id, limit=life.rng.choice((1, 3, 0)), by="ann", now_ms=life.now)
+    answer = life.call(f"cancel {track.run_id}", op, may_make=0)
+    life.demand(answer.is_new is not was_cancelled, f"a cancel says is_new={answer.is_new}")
+    for _ in range(life.rng.choice((0, 1, 30))):
+        if answer.has_more or not life.rng.randrange(3):
+            answer = life.call(f"cancel {track.run_id} again", op, may_make=0)
+            life.demand(not answer.is_new, "cancelled twice")
+    life.stats["cancels"] += 1
+    return True
+
+
+def pause_run(life: Life) -> bool:
+    """Nothing of a run is taken while it is paused, whoever else is served."""
+    if life.rng.random() > 0.01:
+        return False
+    going = [t for t in life.tracks if t.is_started and t.header and not t.is_over and not t.is_cancelled]
+    track = life.any_of(going)
+    if track is None:
+        return False
+    life.call(f"pause {track.run_id}", runs.run_pause(life.queue, track.run_id, by="ann", now_ms=life.now), may_make=0)
+    for _ in range(life.rng.choice((1, 2, 4))):
+        worker = life.rng.choice(life.workers)
+        chosen = worker.held[:3]
+        for held in chosen:
+            deeds.lay_down(life, held)
+        reply = deeds.tick(life, worker, chosen, take=4, may_repeat=False)
+        taken = [t.job_id for t in reply.taken if t.flow and t.flow.run_id == track.run_id]
+        life.demand(not taken, f"{taken} of a paused run were taken")
+        life.now += life.rng.choice((0, 400, 5_000))
+    if not track.is_over:
+        life.check_all()
+        life.call(f"resume {track.run_id}", runs.run_resume(life.queue, track.run_id, by="ann", now_ms=life.now), may_make=0)
+    life.stats["runs paused"] += 1
+    return True
+
+
 Act = Callable[[Life, str, dict[str, str]], bool]
 CLEAN: tuple[Act, ...] = (remove, fail, complete, reap, promote, retry_failed, publish_again)
 ROUGH: tuple[Act, ...] = (evict, evict, unlist, unlist, mark_failed, lose_count)
-DEEDS: tuple[Callable[[Life], bool], ...] = (report_late, stall, heartbeat, pause, publish, ask_again, take_away, foreign_act)
+DEEDS: tuple[Callable[[Life], bool], ...] = (
+    report_late,
+    stall,
+    heartbeat,
+    pause,
+    publish,
+    cancel,
+    pause_run,
+    ask_again,
+    take_away,
+    foreign_act,
+)

@@ -145,6 +145,8 @@ def expected(life: Life, held: Held, said: Settled) -> str:
         length = r.hlen(keys.value(life.queue, flow.run_id, flow.step_run.id, flow.epoch)) if said.kind == "list" and said.number else 0
         if said.kind == "list" and said.number != length:
             return "BAD_LIST"
+        if life.track_of(flow.run_id).is_cancelled and said.kind in ("fail", "fatal", "release"):
+            return "CANCELLED"
     if said.kind == "fail":
         return "RETRY" if held.taken.attempt < held.taken.max_attempts else "FAILED"
     return "FAILED" if said.kind == "fatal" else "OK"
@@ -217,6 +219,7 @@ def receive(life: Life, taken: Taken) -> Held:
         life.demand(taken.job_id in life.published and taken.payload == b"plain", f"{taken.job_id} is unknown")
         return Held(taken, Outcome("v", b"null"))
     track, at = life.track_of(taken.flow.run_id), taken.flow.step_run
+    life.demand(not track.is_cancelled, f"{taken.job_id} was begun after the cancel")
     options = track.plan.by_name[at.step].options
     life.demand(taken.plan_sha == track.plan.sha and taken.gid == track.gid, f"{taken.job_id}: wrong plan or group")
     life.demand(taken.max_attempts == options.attempts and taken.until_ms == life.now + options.lease_ms, f"{taken.job_id}: wrong options")
@@ -233,7 +236,13 @@ def again(life: Life, op: Command[TickReply], said: list[Settled], first: TickRe
     leased = {item.job_id for item in said if r.hget(keys.job(life.queue, item.job_id), "lease_token") == item.token.encode()}
     reply = life.call("the same tick again", op, items=0)
     for item, before, code in zip(said, first.codes, reply.codes, strict=True):
-        want: str = "DUP" if ends(item, before) and item.job_id.startswith("f.") else before if before == "DUP" else "LOST"
+        want: str = (
+            "DUP"
+            if (ends(item, before) or before == "CANCELLED") and item.job_id.startswith("f.")
+            else before
+            if before == "DUP"
+            else "LOST"
+        )
         want = before if before == "BAD_LIST" and item.job_id in leased else want
         life.demand(code == want, f"{item.job_id}: {before} was sent again and got {code}, not {want}")
     if first.taken:

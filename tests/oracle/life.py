@@ -72,6 +72,8 @@ class Track:
     reader: Reader
     is_started: bool = False
     is_purged: bool = False
+    is_cancelled: bool = False
+    """Whether this life of it was cancelled."""
     header: RunHeader | None = None
     ended: dict[StepRun, str] = field(default_factory=dict)
     suspects: set[StepRun] = field(default_factory=set)
@@ -114,6 +116,7 @@ class Life:
         self.scripts = 0
         self.published: set[str] = set()
         self.faults: set[str] = set()
+        self.cancels = rng.random() < 0.3
         self.harm = rng.choice(("", "", "clean", "rough")) if self.chaos else ""
         self.to_sweep: list[str] = []
         self.next_ms = 0

@@ -33,6 +33,7 @@ def begin(life: Life, track: Track) -> None:
     track.wanted = Wanted(only, track.wanted.redo if track.wanted else ())
     track.oracle.begin_life(track.wanted.redo)
     track.asked -= heard
+    track.is_cancelled = False
     track.ended.clear()
     track.losses.clear()
     track.suspects.clear()
@@ -60,10 +61,14 @@ def end(life: Life, track: Track) -> None:
         _done_again(life, track, before, facts)
         _kept(life, track, before)
     track.facts, track.wanted = facts, None
+    if track.is_cancelled:
+        # Nobody who asked before brings it back; a job that was revived and not taken yet will.
+        track.asked = {(at, epoch) for at, epoch in track.asked if _is_to_come(life, track, at, epoch)}
 
 
 def is_stopped(life: Life, track: Track) -> bool:
-    return life.execute.connection.hget(keys.header(life.queue, track.run_id), "stopped") == b"1"
+    """Whether a life did not come to its end."""
+    return track.is_cancelled or life.execute.connection.hget(keys.header(life.queue, track.run_id), "stopped") == b"1"
 
 
 def _done_again(life: Life, track: Track, before: dict[StepRun, Fact], facts: dict[StepRun, Fact]) -> None:
@@ -103,8 +108,9 @@ def nothing_is_asked(life: Life, track: Track) -> None:
 
 
 def retry_some(life: Life) -> bool:
-    """Bring back some of the runs that failed; False if all shall rest."""
-    again = [t for t in life.tracks if t.header and t.header.state is RunState.FAILED and t.oracle.world.life < LAST_LIFE]
+    """Bring back some of the runs that failed or were cancelled; False if all shall rest."""
+    ended_badly = (RunState.FAILED, RunState.CANCELLED)
+    again = [t for t in life.tracks if t.header and t.header.state in ended_badly and t.oracle.world.life < LAST_LIFE]
     chosen = [t for t in again if life.rng.random() < 0.7]
     for track in chosen:
         life.rng.choice((_retry, _retry, _retry_some, _retry_jobs, _revive))(life, track)
@@ -119,6 +125,8 @@ def _retry(life: Life, track: Track) -> None:
 
 def _retry_some(life: Life, track: Track) -> None:
     failed = sorted(at for at, fact in track.facts.items() if fact.state is StepState.FAILED)
+    if not failed:
+        return
     only = life.rng.sample(failed, life.rng.randint(1, len(failed)))
     names = list(track.plan.by_name)
     redo = (life.rng.choice(names),) if life.rng.random() < 0.3 else ()
@@ -200,6 +208,8 @@ def _answer(life: Life, job: FlowJobId) -> str:
         return "NOT_FAILED" if life.execute.connection.exists(keys.job(life.queue, str(job))) else "NO_JOB"
     if track.header and track.header.state is RunState.SUCCEEDED:
         return "RUN_SUCCEEDED"
+    if track.header and track.header.state is RunState.CANCELLING:
+        return "RUN_CANCELLING"
     return "OK" if fact.state in (StepState.FAILED, StepState.QUEUED) and fact.epoch == job.epoch else "STALE_JOB"
 
 

@@ -159,9 +159,9 @@ LIVES = (
     Mutant("older failed jobs are not purged", "  many.call('SADD', r.keys.superseded, r.old)\n", ""),
     Mutant("elements are known twice", "  run.know_nothing(r)\n", ""),
     Mutant("a retried run is still to be purged", "  redis.call('ZREM', keys.ended(ctx.base), r.rid)\n  if r.only", "  if r.only"),
-    Mutant("a revived job is only put away", "      adopt(job)\n", ""),
+    Mutant("a revived job is only put away", " else adopt(job) end", " end"),
     Mutant("a run is not retried for what was asked", "elseif r and reopen.is_due(r) then", "elseif false then"),
-    Mutant("a run that ends forgets what was asked", "local is_asked = r.state ~= 'succeeded' and", "local is_asked = false and"),
+    Mutant("a run that ends forgets what was asked", "local is_asked = r.state == 'failed' and", "local is_asked = false and"),
     Mutant(
         "a removed job leaves its step run waiting",
         '    settle.fail_step(ctx, r, f, \'{"type":"JobRemoved"',
@@ -173,7 +173,27 @@ LIVES = (
         "",
     ),
 )
-MUTANTS = LEVELS + KEYS + WORKERS + LIVES
+STEERING = (
+    Mutant(
+        "a cancel keeps what is derived", "  run.forget(ctx, r)\n  run.put(r, 'state', 'cancelling')", "  run.put(r, 'state', 'cancelling')"
+    ),
+    Mutant("a cancelled run is handed out", "return fact and run.is_going(r) and", "return fact and"),
+    Mutant("a failure of a cancelled run is tried again", "if r and r.state == 'cancelling' and not KEPT[item.kind] then", "if false then"),
+    Mutant("a success of a cancelled run is thrown away", "local KEPT = {ok = true, list = true, skip = true}", "local KEPT = {}"),
+    Mutant(
+        "jobs that wait stay in the list of a cancelled run", "redis.call('LTRIM', ctx.base .. ':g:' .. r.gid .. ':wait', n, -1)", "local _"
+    ),
+    Mutant(
+        "delayed jobs of a cancelled run stay", "  if state == 'delayed' then\n    queue.drop_due(q, id)", "  if state == 'delayed' then"
+    ),
+    Mutant("a cancelled job that is taken leaves its step run open", "  if #cancelled > 0 then cancel_taken(cancelled) end\n", ""),
+    Mutant("a group without work stays ready", "elseif g.was_cut and redis.call('ZREM'", "elseif false and redis.call('ZREM'"),
+    Mutant("nobody is told of a cancel", "return fact and r.state ~= 'cancelling' and", "return fact and"),
+    Mutant("a paused run's group is served", "  return is_good and r and r.gid == gid and run.is_paused(r)", "  return false"),
+    Mutant("a paused run's jobs are taken from shared lists", "return f and run.is_paused(run.load(ctx, f.rid))", "return false"),
+    Mutant("a resume leaves its group behind", "if r.gid == r.rid then queue.group(q, r.gid).may_serve = true end", ""),
+)
+MUTANTS = LEVELS + KEYS + WORKERS + LIVES + STEERING
 
 
 def first_fault(conn: redis.Redis, alter: Alter, seed: int, most: int = MOST_FLOWS) -> tuple[int, Fault | None]:

@@ -25,7 +25,8 @@ from omniq_flow.observe.lane_view import LaneQuery, LaneView
 from omniq_flow.observe.overview import Need, Overview
 from omniq_flow.observe.queues import QueueSnapshot, WorkerSnapshot
 from omniq_flow.observe.run_list import RunCounts, RunWindow
-from omniq_flow.observe.run_watch import Close, JobPlace, LogLine, Member, RunView
+from omniq_flow.observe.run_log import LogLine
+from omniq_flow.observe.run_watch import Close, JobPlace, Member, RunView
 from omniq_flow.observe.snapshot import RunSnapshot, RunSummary, StepFailure, StepTally, Timing
 from omniq_flow.observe.worker_view import WorkerView
 from omniq_flow.ops.lanes import GroupNumbers

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from omniq_flow.model.runs import Failure
 from omniq_flow.observe.event_view import RunEvent
 from omniq_flow.observe.overview import Need, Overview
-from omniq_flow.observe.run_watch import LogLine
+from omniq_flow.observe.run_log import LogLine
 from omniq_flow.ops.runs import HistoryEntry
 from omniq_flow.tui.actions import Action, Risk
 from omniq_flow.tui.dialogs import Confirm

@@ -1,4 +1,4 @@
-"""`runs list`, `runs show`, `runs wait`."""
+"""`runs list`, `runs show`, `runs wait`; the verbs that steer runs and those that show what is in them are added here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from omniq_flow.cli.commands import run_contents, run_steering
 from omniq_flow.cli.session import Session, read_duration
 from omniq_flow.errors import GaveUpWaiting, RunFailed, UsageError
 
-app = typer.Typer(help="Look at runs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Look at runs and steer them.", no_args_is_help=True, rich_markup_mode=None)
 
-STATES = ("running", "succeeded", "failed", "cancelling", "cancelled")
+STATES = run_steering.STATES
 RUN = "A run id, four or more characters of its beginning or end, or @last."
 
 
@@ -104,3 +105,7 @@ def tell_one(session: Session, run_id: str, state: str) -> int:
     else:
         session.output.data(f"{run_id} {state}")
     return 0 if state == "succeeded" else RunFailed.exit_code
+
+
+run_steering.register(app)
+run_contents.register(app)

@@ -18,8 +18,6 @@
 --- @include "queue"
 --- @include "batch"
 --- @include "removal"
---- @include "run"
---- @include "advance"
 --- @include "settle"
 local is_batch, lane, budget = ARGV[3] == 'batch', ARGV[4], num.positive(ARGV[2], 256)
 local count, refusal = batch.count(ARGV[5], #ARGV - 5, not is_batch or removal.LANES[lane])
@@ -39,8 +37,7 @@ local function plan(job)
   if not r or planned[job.id] or not removal.is_listed(q, job) then return end
   planned[job.id] = true
   if r.state == 'cancelling' then
-    run.set(r, f.step, f.x, 'X', tonumber(f.epoch))
-    advance.close(ctx, r, f.step)
+    settle.cancel_step(ctx, r, f)
   else
     settle.fail_step(ctx, r, f, '{"type":"JobRemoved","message":"its job was removed from the ' .. lane .. ' lane","step":"' .. f.id .. '","attempt":0}')
   end

@@ -7,8 +7,8 @@
   Reply results | OK | ERR BATCH_TOO_LARGE 100 | ERR BAD_ARGS | ERR BAD_NUMBER | ERR code
 
   form is batch (results are flat, in order: job_id OK, or job_id ERR code), or one: OK or ERR code. Codes are those of
-  OmniQ, BAD_JOB_ID, NO_JOB and NOT_FAILED, and for a job of a flow RUN_GONE, RUN_DAMAGED, RUN_SUCCEEDED and STALE_JOB (its step run
-  went on without it). A job whose step run failed with it does not start over: once its run has ended the run is
+  OmniQ, BAD_JOB_ID, NO_JOB and NOT_FAILED, and for a job of a flow RUN_GONE, RUN_DAMAGED, RUN_SUCCEEDED, RUN_CANCELLING and STALE_JOB (its
+  step run went on without it). A job whose step run failed with it does not start over: once its run has ended the run is
   retried, once a call, with only the failures that were asked for; while the run goes on the failure is remembered until
   then. The job goes either way. All runs together make at most `budget` (256) step runs here.
 ]]
@@ -40,6 +40,7 @@ local function refused(f, r)
   if not r or r.purging then return 'RUN_GONE' end
   if r.damage then return 'RUN_DAMAGED' end
   if r.state == 'succeeded' then return 'RUN_SUCCEEDED' end
+  if r.state == 'cancelling' then return 'RUN_CANCELLING' end
   local fact = run.fact(r, f.id)
   if not fact or string.match(fact, '^F(%d+)') ~= f.epoch then return 'STALE_JOB' end
 end
@@ -49,8 +50,8 @@ local function plan_ours(id, f)
   if redis.call('EXISTS', keys.job(base, id)) == 0 then return 'NO_JOB' end
   if state ~= 'failed' or asked[id] then return 'NOT_FAILED' end
   -- Failed by somebody else, and its run does not know it yet: it just starts over.
-  if settle.awaited(ctx, f) then return retry.plan(q, id) end
   local r = run.load(ctx, f.rid)
+  if r and r.state ~= 'cancelling' and settle.awaited(ctx, f) then return retry.plan(q, id) end
   local code = refused(f, r)
   if code then return code end
   asked[id] = true

@@ -3,7 +3,7 @@
   run_retry: let a run that failed or was cancelled go on: what did not succeed is worked again, what did is kept.
 
   KEYS  anchor
-  ARGV  now_ms run_id epoch budget n_redo redo... only...
+  ARGV  now_ms run_id epoch budget by reason n_redo redo... only...
   Reply RETRIED epoch | APPLIED epoch | GONE | DAMAGED why | CONFLICT state epoch | NO_STEP step | NOT_FAILED id letter | UPSTREAM id cause
 
   epoch is the one that the caller saw; with another the run has gone on meanwhile (CONFLICT), so a repeat does nothing:
@@ -23,17 +23,17 @@
 --- @include "wake"
 local LOOKS = 2000
 local q = queue.open(KEYS[1], clock.now(ARGV[1]))
-local base, rid, seen, budget, n_redo = q.base, ARGV[2], num.read(ARGV[3]), num.positive(ARGV[4], 256), num.read(ARGV[5])
+local base, rid, seen, budget, n_redo = q.base, ARGV[2], num.read(ARGV[3]), num.positive(ARGV[4], 256), num.read(ARGV[7])
 local redo, only = {}, {}
-for i = 6, #ARGV do
-  local list = i < 6 + n_redo and redo or only
+for i = 8, #ARGV do
+  local list = i < 8 + n_redo and redo or only
   list[#list + 1] = ARGV[i]
 end
 queue.check(q)
 types.check({keys.live(base), 'zset', keys.ended(base), 'zset', keys.idle(base), 'zset'})
 local ctx = settle.open(q, budget)
 local r = run.load(ctx, rid)
-local mark = redis.sha1hex(table.concat(ARGV, '|', 5))
+local mark = redis.sha1hex(table.concat(ARGV, '|', 7))
 if r and r.retry == num.text(seen) .. ' ' .. mark then return {'APPLIED', num.text(r.since)} end
 local code, about = reopen.refusal(r)
 if not code and r.epoch ~= seen then code, about = 'CONFLICT', r.state end
@@ -84,6 +84,7 @@ for _, id in ipairs(only) do
   if letter ~= 'F' then return {'NOT_FAILED', id, letter} end
   run.ask(r, id, epoch)
 end
+run.note(r, 'retry', ARGV[5], ARGV[6])
 reopen.begin(ctx, r, redo, #only > 0, mark)
 settle.conclude(ctx, budget)
 settle.commit(ctx)

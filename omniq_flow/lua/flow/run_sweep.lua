@@ -8,7 +8,7 @@
 
   Looks at about `limit` (200) step runs a call, going round by a cursor in the header; with ids at these only, out of
   turn. A job that is gone is made again under a new epoch, at most three times; one that ended without the flow's knowledge fails its step run. Once a round the
-  slots of the run's group are counted again (D14).
+  slots of the run's group are counted again (D14). Of a run that is being cancelled what waits goes, as by run_cancel.
 ]]
 --- @include "num"
 --- @include "clock"
@@ -18,6 +18,8 @@
 --- @include "run"
 --- @include "advance"
 --- @include "settle"
+--- @include "standing"
+--- @include "cancel"
 local q = queue.open(KEYS[1], clock.now(ARGV[1]))
 local base, rid, limit = q.base, ARGV[2], num.positive(ARGV[3], 200)
 local ctx = settle.open(q, num.positive(ARGV[4], 256))
@@ -29,39 +31,14 @@ if not r then
   return {'GONE'}
 end
 if run.is_over(r) then return {'OK', 0, 0, 0} end
+local MOST_LEASES = 1000
 local lost, failed, checked = 0, 0, 0
-
--- The list that a waiting job must stand in is seen to be empty at once; a longer one is searched for one old job a call.
-local OLD, SEARCHED, MOST_LEASES = 10, 10000, 1000
-local lengths, old = {}, {}
-
-local function is_queued(id, gid, since)
-  local list = gid and gid ~= '' and base .. ':g:' .. gid .. ':wait' or base .. ':wait'
-  if not lengths[list] then
-    local n = redis.pcall('LLEN', list)
-    lengths[list] = type(n) == 'number' and n or 0
-  end
-  if lengths[list] == 0 then return false end
-  if q.now - since > OLD * r.check and lengths[list] <= SEARCHED then old[#old + 1] = {id = id, list = list} end
-  return true
-end
-
--- Whether a job of ours still stands where it says it stands.
-local function standing(id)
-  local have = redis.pcall('HMGET', keys.job(base, id), 'state', 'last_error', 'gid', 'updated_ms')
-  local state = not have.err and have[1]
-  if not state then return 'lost' end
-  if state == 'active' and not redis.call('ZSCORE', base .. ':active', id) then return 'lost' end
-  if state == 'delayed' and not redis.call('ZSCORE', base .. ':delayed', id) then return 'lost' end
-  if state == 'wait' and not is_queued(id, have[3], num.read(have[4])) then return 'lost' end
-  return state, have[2]
-end
+local places = standing.open(q, r.check)
 
 -- What is left of a job that stands nowhere goes, then there is a new one.
 local function lose(step, x, id)
   lost = lost + 1
-  q.dead[#q.dead + 1] = keys.job(base, id)
-  for _, lane in ipairs({'wait', 'active', 'delayed'}) do queue.index(q, lane, id) end
+  cancel.clear(ctx, id)
   advance.lose(ctx, r, step, x)
 end
 
@@ -90,6 +67,21 @@ local function fail(step, x, epoch, kind, message)
   advance.settled(ctx, r, step, x, 'f', epoch)
 end
 
+local function finish()
+  settle.commit(ctx)
+  queue.flush(q)
+  return {'OK', checked, lost, failed}
+end
+
+if r.state == 'cancelling' then
+  if num.read(redis.call('HGET', r.keys.header, 'sweep')) == 0 then recount_slots() end
+  local n, has_more = cancel.piece(ctx, r, limit)
+  settle.conclude(ctx, 0)
+  r.is_due = has_more and not run.is_over(r)
+  cancel.apply(ctx, r, n)
+  return finish()
+end
+
 local page, seen = {'0', {}}, {}
 if #ARGV > 4 then
   for i = 5, #ARGV do
@@ -109,7 +101,7 @@ for i = 1, #page[2], 2 do
     checked, seen[id] = checked + 1, true
     local step, x = string.match(id, '^([%w_]+)(.*)$')
     local job_id = 'f.' .. rid .. '.' .. id .. '.' .. epoch
-    local state, text = standing(job_id)
+    local state, text = standing.of(places, job_id)
     if state == 'lost' then
       lose(step, x, job_id)
     elseif state == 'failed' then
@@ -119,13 +111,11 @@ for i = 1, #page[2], 2 do
     end
   end
 end
-local candidate = #old > 0 and old[q.now % #old + 1]
-if candidate and not redis.call('LPOS', candidate.list, candidate.id) then
-  local f = settle.parse(candidate.id)
-  lose(f.step, f.x, candidate.id)
+local missing = standing.missing(places)
+if missing then
+  local f = settle.parse(missing)
+  lose(f.step, f.x, missing)
 end
 settle.conclude(ctx, ctx.budget)
 if page[1] ~= '0' and not run.is_over(r) then r.is_due = true end
-settle.commit(ctx)
-queue.flush(q)
-return {'OK', checked, lost, failed}
+return finish()

@@ -10,7 +10,7 @@
   number is a list's length, or the ms until a failed or released job is due (of a failed one −1: its own back-off).
   Codes, one an item: OK, RETRY, FAILED;
   DUP (applied before), STALE (the run went on without it; acked), GONE (no such run; acked), LOST (not your lease),
-  BAD_LIST (not all elements are staged). A job is id token until_ms attempt max_attempts gid seq payload plan fact inputs;
+  BAD_LIST (not all elements are staged), CANCELLED (it did not end well, and its run is being cancelled). A job is id token until_ms attempt max_attempts gid seq payload plan fact inputs;
   of a plain job the last three are empty. next_ms is when something is due (0: nothing is known), runs_to_sweep are
   runs to look after. Sent again with the same request it gives the same leases, and DUP for what ended a step run
   (LOST for a retry, a release and a plain job: applied as well).
@@ -29,7 +29,7 @@
 --- @include "wake"
 --- @include "run"
 --- @include "reopen"
-local MOST, UPKEEP, DUE_RUNS, INLINE_BYTES, TRIES = 64, 100, 8, 262144, 10
+local MOST, UPKEEP, DUE_RUNS, INLINE_BYTES, TRIES, PAUSED_MS = 64, 100, 8, 262144, 10, 5000
 
 local now = clock.now(ARGV[1])
 local worker, request, salt = ARGV[2], ARGV[3], ARGV[4]
@@ -147,10 +147,45 @@ local function is_wanted(job)
   return fact and run.is_going(r) and string.match(fact, '^Q(%d+)') == f.epoch
 end
 
+-- The group of a run of its own that is paused. What waits in it stays there.
+local function is_held(gid)
+  if #gid ~= 26 then return false end
+  local is_good, r = pcall(run.load, ctx, gid)
+  return is_good and r and r.gid == gid and run.is_paused(r)
+end
+
+-- A job of a paused run from a list that others share.
+local function is_paused(job)
+  local f = settle.parse(job.id)
+  return f and run.is_paused(run.load(ctx, f.rid))
+end
+
+local function is_cancelled(job)
+  local f = settle.parse(job.id)
+  local r = run.load(ctx, f.rid)
+  return r and r.state == 'cancelling' and string.match(run.fact(r, f.id) or '', '^Q(%d+)') == f.epoch and f
+end
+
 local function adopt(job)
   local f = settle.parse(job.id)
   local r = run.load(ctx, f.rid)
   if r then reopen.adopt(ctx, r, f) end
+end
+
+-- A job of a run that is being cancelled was taken instead of begun: its step run is over.
+local function cancel_taken(taken)
+  local late = settle.open(q, 0)
+  for _, f in ipairs(taken) do
+    -- What can fail comes first: after the commit above nothing may, and the sweep looks after what is left.
+    local is_good, r = pcall(function()
+      local found = run.load(late, f.rid)
+      run.step(late, found, f.step)
+      return found
+    end)
+    if is_good then settle.cancel_step(late, r, f) end
+  end
+  settle.conclude(late, 0)
+  settle.commit(late)
 end
 
 local function take_again(text)
@@ -167,21 +202,29 @@ local function take_again(text)
   end
 end
 
+-- How many jobs were taken that are of no use: more of them may stand before what can be begun.
+local useless = 0
+
 local function take_new()
-  local t, useless = take.open(q, 1), 0
+  local t, cancelled = take.open(q, 1, is_held), {}
   while t and #jobs < want and useless < TRIES do
     local job = take.next(q, t)
     if not job then break end
-    if is_wanted(job) then
+    if is_wanted(job) and is_paused(job) then
+      useless = useless + 1
+      take.put_off(q, t, job, now + PAUSED_MS)
+    elseif is_wanted(job) then
       take.lease(q, t, job, salt)
       hand_over(job)
     else
       useless = useless + 1
       take.discard(q, t, job)
-      adopt(job)
+      local f = is_cancelled(job)
+      if f then cancelled[#cancelled + 1] = f else adopt(job) end
     end
   end
   if t then take.close(q, t) end
+  if #cancelled > 0 then cancel_taken(cancelled) end
   if #jobs > 0 then redis.call('SET', taken_key, table.concat(lines, '\n'), 'PX', 60000) end
 end
 
@@ -194,7 +237,11 @@ queue.settle(q)
 queue.flush(q)
 
 local next_ms = 0
-if #jobs < want or want == 0 then next_ms = next_of(soonest()) end
+if useless > 0 and #jobs < want and redis.call('EXISTS', base .. ':wait', base .. ':groups:ready') > 0 then
+  next_ms = now
+elseif #jobs < want or want == 0 then
+  next_ms = next_of(soonest())
+end
 if idle_ms > 0 then
   if #jobs == 0 then
     redis.call('ZADD', keys.idle(base), now + idle_ms, worker)

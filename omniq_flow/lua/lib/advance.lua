@@ -347,6 +347,7 @@ function advance.conclude(ctx, r)
     local state = r.state == 'cancelling' and 'cancelled' or r.failed and 'failed' or 'succeeded'
     run.put(r, 'state', state)
     run.put(r, 'ended_ms', ctx.q.now)
+    run.unpause(r)
     run.event(r, 'run ' .. state)
     r.has_ended = true
   else

@@ -210,7 +210,13 @@ function queue.promote(q, id, gid)
   queue.push(q, id, gid)
 end
 
--- An id in `delayed` that has no job (D9).
+-- Jobs that stood in the waiting list of a group and were taken out of it.
+function queue.cut_group(q, gid)
+  local g = queue.group(q, gid)
+  g.was_cut, g.may_serve = true, true
+end
+
+-- An id in `delayed` that has no job (D9), or is to have none.
 function queue.drop_due(q, id)
   q.delayed[id] = false
   queue.index(q, 'delayed', id)
@@ -273,8 +279,11 @@ local function settle_groups(q)
     if g.new_limit then redis.call('SET', g.prefix .. ':limit', num.text(g.limit)) end
     if g.may_serve and g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0 then
       queue.make_ready(q, gid, q.now)
+    elseif g.was_cut and redis.call('ZREM', q.base .. ':groups:ready', gid) == 1 then
+      -- It lost waiting jobs, and none of it can be taken now (Q12).
+      queue.count(q, 'groups_ready', -1)
     end
-    g.new_limit, g.may_serve = nil, nil
+    g.new_limit, g.may_serve, g.was_cut = nil, nil, nil
   end
 end
 

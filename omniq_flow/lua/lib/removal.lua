@@ -57,10 +57,7 @@ end
 function removal.apply(q, job)
   if not take_out(q, job) then return false end
   if job.holds_slot then queue.release_slot(q, job.gid) end
-  if job.lane == 'gwait' then
-    local g = queue.group(q, job.gid)
-    g.was_cut, g.may_serve = true, true
-  end
+  if job.lane == 'gwait' then queue.cut_group(q, job.gid) end
   q.dead[#q.dead + 1] = keys.job(q.base, job.id)
   queue.index(q, job.rule.index, job.id)
   for _, field in ipairs(job.rule.counts) do queue.count(q, field, -1) end
@@ -68,14 +65,8 @@ function removal.apply(q, job)
   return true
 end
 
--- A group that lost a waiting job is ready exactly if another can be taken, from now on and not before others (Q12).
--- Comes after `queue.settle`, which makes those ready that are not.
+-- Comes after `queue.settle`.
 function removal.finish(q)
-  for gid, g in pairs(q.groups) do
-    if g.was_cut and not (g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0) then
-      if redis.call('ZREM', q.base .. ':groups:ready', gid) == 1 then queue.count(q, 'groups_ready', -1) end
-    end
-  end
   queue.flush(q)
   wake.notify(q.base, q.now, q.offered)
 end

@@ -29,7 +29,7 @@ end
 -- A foreign client revived the job of a step run that has failed: asked for, and nothing else (levels §5, adopt).
 function reopen.adopt(ctx, r, f)
   local fact = run.fact(r, f.id)
-  if r.purging or r.damage or r.state == 'succeeded' or not fact or string.match(fact, '^F(%d+)') ~= f.epoch then return end
+  if r.purging or r.damage or r.state == 'succeeded' or r.state == 'cancelling' or not fact or string.match(fact, '^F(%d+)') ~= f.epoch then return end
   -- Comes after the commit of a call: a key of another type must not stop what was written before.
   redis.pcall('SADD', r.keys.asked, f.id .. '.' .. f.epoch)
   if run.is_over(r) then redis.call('ZADD', keys.live(ctx.base), 'NX', ctx.q.now + COLLECT_MS, r.rid) end

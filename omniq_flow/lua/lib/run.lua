@@ -17,7 +17,7 @@ run.NEVER = 9000000000000000
 
 local HEADER = {
   'state', 'sha', 'epoch', 'gen', 'open', 'rev', 'gid', 'limit', 'stop', 'window', 'retention', 'work', 'rest', 'failed', 'check',
-  'stopped', 'retry', 'only', 'damage', 'purging',
+  'stopped', 'retry', 'only', 'damage', 'purging', 'paused',
 }
 
 function run.open(q)
@@ -57,7 +57,7 @@ function run.load(ctx, rid)
     k.states, 'hash', k.outputs, 'hash', k.tallies, 'hash', k.history, 'list', k.tokens, 'hash', k.gates, 'hash', k.work, 'list',
     k.rests, 'hash', k.parked, 'zset', k.big, 'set',
   })
-  if r.since > 1 or run.is_over(r) then
+  if r.since > 1 or not run.is_going(r) then
     types.check({k.asked, 'set', k.only, 'set', k.reach, 'hash', k.superseded, 'set'})
   end
   run.add(ctx, r)
@@ -83,6 +83,7 @@ function run.end_damaged(ctx, r, why)
   run.forget(ctx, r)
   run.put(r, 'state', 'failed')
   run.put(r, 'damage', why)
+  run.unpause(r)
   run.put(r, 'ended_ms', ctx.q.now)
   run.event(r, 'run failed')
   r.has_ended = true
@@ -115,6 +116,15 @@ function run.is_over(r)
   return r.state == 'succeeded' or r.state == 'failed' or r.state == 'cancelled'
 end
 
+-- Nothing of a paused run is begun; what ends or is cancelled is paused no more.
+function run.is_paused(r)
+  return r.paused and r.paused ~= ''
+end
+
+function run.unpause(r)
+  if run.is_paused(r) then run.put(r, 'paused', '') end
+end
+
 -- A header field that is to be written.
 function run.put(r, field, value)
   r[field] = value
@@ -124,6 +134,11 @@ end
 function run.event(r, text)
   r.rev = r.rev + 1
   r.events[#r.events + 1] = text
+end
+
+-- Somebody steered the run: how, who (one word) and why.
+function run.note(r, what, by, reason)
+  run.event(r, 'steered ' .. what .. ' ' .. (by == '' and '-' or by) .. (reason == '' and '' or ' ' .. reason))
 end
 
 -- suffixes ------------------------------------------------------------------

@@ -20,6 +20,8 @@ local ITEM_UNITS = 8
 local INLINE = 65536
 local TOKEN_CHARS = 12
 local READ = {'lease_token', 'gid', 'attempt', 'max_attempts', 'backoff_ms'}
+-- What counts of a handler that ended while its run was being cancelled.
+local KEPT = {ok = true, list = true, skip = true}
 
 -- damaged: runs that are to end at once, and why.
 function settle.open(q, budget, damaged)
@@ -100,6 +102,13 @@ function settle.fail_step(ctx, r, f, failure)
   drain(ctx, r)
 end
 
+-- A step run whose run is being cancelled gives up its job. What it laid down goes.
+function settle.cancel_step(ctx, r, f)
+  ctx.stale[#ctx.stale + 1] = keys.value(ctx.base, f.rid, f.id, f.epoch)
+  run.set(r, f.step, f.x, 'X', tonumber(f.epoch))
+  advance.close(ctx, r, f.step)
+end
+
 -- A list that is mapped must be there in full before it counts, and may not come as one value.
 local function is_staged(ctx, r, f, item)
   if item.kind == 'ok' then return not run.step(ctx, r, f.step).m end
@@ -137,6 +146,14 @@ local function give_up(ctx, job, f, r, failure, text)
   if r then settle.fail_step(ctx, r, f, failure) end
 end
 
+-- The lease of a step run ends that is to be worked no more (levels §5).
+local function end_cancelled(ctx, job, f, r, text)
+  leave(ctx, job)
+  queue.note_error(ctx.q, job.id, text)
+  queue.complete(ctx.q, job.id)
+  settle.cancel_step(ctx, r, f)
+end
+
 -- A job that its run does not wait for any more: acked and noted, never applied (R8).
 local function put_away(ctx, job, f)
   leave(ctx, job)
@@ -167,6 +184,11 @@ function settle.item(ctx, item)
   if why then
     put_away(ctx, job, f)
     return why
+  end
+  if r and r.state == 'cancelling' and not KEPT[item.kind] then
+    r.done[f.id .. '.' .. f.epoch] = string.sub(item.token, 1, TOKEN_CHARS)
+    end_cancelled(ctx, job, f, r, item.error)
+    return 'CANCELLED'
   end
   if item.kind == 'release' then return release(ctx, job, item) end
   -- Below zero: the back-off that the job's own record names.
@@ -205,6 +227,7 @@ function settle.lapsed(ctx, id)
   if not job.is_there then return drop_ghost(ctx, id, f) end
   local r = f and settle.awaited(ctx, f)
   if f and not r then return put_away(ctx, job, f) end
+  if r and r.state == 'cancelling' then return end_cancelled(ctx, job, f, r, lease.lost_text(job)) end
   if try_again(ctx, job, f, r, ctx.q.now + job.backoff, lease.lost_text(job)) then return end
   give_up(ctx, job, f, r, '{"type":"LeaseLost","message":"' .. lease.lost_text(job) .. '","step":"' .. (f and f.id or '') .. '","attempt":' .. num.text(job.attempt) .. '}', lease.lost_text(job))
 end

@@ -20,10 +20,11 @@ function take.check(q)
   for _, gid in ipairs(redis.call('ZRANGE', q.base .. ':groups:ready', 0, GROUP_POPS - 1)) do queue.group(q, gid) end
 end
 
--- Raises before anything is popped if the pointer has another type; nil if the queue is paused.
-function take.open(q, behind)
+-- Raises before anything is popped if the pointer has another type; nil if the queue is paused. is_held(gid): whether a
+-- group is passed over, and ready no more until somebody makes it so.
+function take.open(q, behind, is_held)
   if redis.call('EXISTS', q.base .. ':paused') == 1 then return nil end
-  return {turn = redis.call('GET', q.base .. ':lane:rr'), leased = 0, ghosts = 0, behind = behind or 0}
+  return {turn = redis.call('GET', q.base .. ':lane:rr'), leased = 0, ghosts = 0, behind = behind or 0, is_held = is_held}
 end
 
 local function read_job(q, id)
@@ -79,7 +80,7 @@ local function from_groups(q, t)
     local gid = redis.call('ZPOPMIN', q.base .. ':groups:ready')[1]
     if not gid then return nil end
     queue.count(q, 'groups_ready', -1)
-    local g = sound_group(q, gid)
+    local g = not (t.is_held and t.is_held(gid)) and sound_group(q, gid)
     if g and g.inflight < g.limit then
       local job = from_group(q, t, g)
       if g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0 then
@@ -129,6 +130,14 @@ end
 function take.discard(q, t, job)
   if job.gid ~= '' then queue.release_slot(q, job.gid) end
   queue.complete(q, job.id)
+  queue.stamp(q, 'last_activity_ms')
+  t.leased = t.leased + 1
+end
+
+-- A popped job that may not begin now: it is delayed, and its attempt was none.
+function take.put_off(q, t, job, due)
+  if job.gid ~= '' then queue.release_slot(q, job.gid) end
+  queue.delay(q, job.id, due)
   queue.stamp(q, 'last_activity_ms')
   t.leased = t.leased + 1
 end

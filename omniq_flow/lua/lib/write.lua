@@ -150,7 +150,7 @@ end
 -- A run that is over leaves only facts; its group goes once nobody stands in it (H12). It is due at once if somebody
 -- asked for a failure of it to be worked again while it went on.
 local function write_end(ctx, r)
-  local is_asked = r.state ~= 'succeeded' and not r.damage and redis.call('EXISTS', r.keys.asked) == 1
+  local is_asked = r.state == 'failed' and not r.damage and redis.call('EXISTS', r.keys.asked) == 1
   if is_asked then
     redis.call('ZADD', keys.live(ctx.base), ctx.q.now, r.rid)
   else
