@@ -4,8 +4,7 @@ An action is built from what is selected or marked, shown in a dialog if that is
 the only thing here that can change anything. Batches are sent in slices of at most a hundred; the server checks each
 job again, so one that has moved meanwhile is refused with a reason and is never harmed.
 
-The action of a new command is one more function below. What a run can be told besides (to be cancelled, to wait, to
-begin again from a step) belongs behind `retry_runs`, as soon as `ops.runs` has it.
+The action of a new command is one more function below; what a run can be told stands in `run_actions`.
 """
 
 from __future__ import annotations
@@ -22,15 +21,12 @@ from typing import Any
 from omniq_flow.client.client import Client
 from omniq_flow.errors import OmniqFlowError, ServerUnavailable
 from omniq_flow.model.names import FlowJobId
-from omniq_flow.model.runs import RunHeader
-from omniq_flow.model.states import RunState
 from omniq_flow.observe.groups import GroupSnapshot
 from omniq_flow.observe.queues import QueueSnapshot
 from omniq_flow.ops import admin
 from omniq_flow.ops.admin import MAX_BATCH
 from omniq_flow.ops.command import Command
 from omniq_flow.ops.replies import BatchResultItem
-from omniq_flow.ops.runs import run_retry
 from omniq_flow.ops.steering import group_limit, job_run_now, queue_pause, queue_resume
 
 MANY = 50
@@ -58,10 +54,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One command of an action, and the things it is about."""
+    """A piece of an action that is not interrupted: how it is sent, and the things it is about."""
 
-    command: Command[Any]
+    send: Callable[[Client], Any]
     ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, command: Command[Any], ids: tuple[str, ...]) -> Slice:
+        """A piece that is one command."""
+        return cls(lambda client: client.execute(command), ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Hands:
         try:
             if self._client is None:
                 self._client = Client.open(self._url, connect_timeout=2.0, reply_timeout=5.0)
-            return tuple(_outcomes(piece.ids, self._client.execute(piece.command)))
+            return tuple(_outcomes(piece.ids, piece.send(self._client)))
         except ServerUnavailable:
             raise
         except OmniqFlowError as error:
@@ -141,41 +142,26 @@ def _outcomes(ids: Sequence[str], answer: Any) -> Iterator[Outcome]:
         yield Outcome(id, True, "")
 
 
-def retry_runs(headers: Sequence[RunHeader], *, is_filter: bool = False) -> Action | None:
-    """Let runs that failed or were cancelled go on, keeping every success."""
-    fit = [h for h in headers if h.state in (RunState.FAILED, RunState.CANCELLED)]
-    if not fit:
-        return None
-    slices = tuple(Slice(run_retry(h.queue, h.run_id, epoch=h.epoch), (h.run_id,)) for h in fit)
-    states = ", ".join(
-        f"{sum(h.state is s for h in fit)} {s}" for s in (RunState.FAILED, RunState.CANCELLED) if any(h.state is s for h in fit)
-    )
-    label = f"retry run {fit[0].run_id}" if len(fit) == 1 else f"retry {len(fit)} runs"
-    flows = ", ".join(dict.fromkeys(h.flow for h in fit))
-    action = Action("retry", label, _command("runs", "retry", [h.run_id for h in fit]), slices, details=(states, f"flow {flows}"))
-    return _graded(action, free=1, is_filter=is_filter)
-
-
 def retry_jobs(queue: str, ids: Sequence[str], *, is_filter: bool = False) -> Action | None:
     """Start failed jobs over; the run of a step run goes on with it."""
     if not ids:
         return None
-    slices = tuple(Slice(admin.retry_failed_batch(queue, piece), piece) for piece in _pieces(ids))
+    slices = tuple(Slice.of(admin.retry_failed_batch(queue, piece), piece) for piece in _pieces(ids))
     label = f"retry {_count(ids, 'failed job')} of queue {queue}"
-    action = Action("retry", label, _command("jobs", f"retry {queue}", ids), slices, details=_kinds(ids))
-    return _graded(action, free=1, is_filter=is_filter)
+    action = Action("retry", label, command_of("jobs", f"retry {queue}", ids), slices, details=_kinds(ids))
+    return graded(action, free=1, is_filter=is_filter)
 
 
 def remove_jobs(queue: str, lane: admin.Lane, ids: Sequence[str], *, is_filter: bool = False) -> Action | None:
     """Remove jobs of a lane for good."""
     if not ids:
         return None
-    slices = tuple(Slice(admin.remove_jobs_batch(queue, lane, piece), piece) for piece in _pieces(ids))
+    slices = tuple(Slice.of(admin.remove_jobs_batch(queue, lane, piece), piece) for piece in _pieces(ids))
     label = f"remove {_count(ids, 'job')} from {lane} of queue {queue}"
     has_steps = any(FlowJobId.parse(job_id) for job_id in ids)
     details = (*_kinds(ids), *(["a step run that waits for its job fails as JobRemoved"] if has_steps else []))
-    return _graded(
-        Action("remove", label, _command("jobs", f"remove {queue} --lane {lane}", ids), slices, details=details), is_filter=is_filter
+    return graded(
+        Action("remove", label, command_of("jobs", f"remove {queue} --lane {lane}", ids), slices, details=details), is_filter=is_filter
     )
 
 
@@ -183,17 +169,17 @@ def run_jobs_now(queue: str, ids: Sequence[str]) -> Action | None:
     """Let delayed jobs wait for a worker now."""
     if not ids:
         return None
-    slices = tuple(Slice(job_run_now(queue, job_id), (job_id,)) for job_id in ids)
+    slices = tuple(Slice.of(job_run_now(queue, job_id), (job_id,)) for job_id in ids)
     label = f"run {_count(ids, 'delayed job')} of queue {queue} now"
-    return _graded(Action("run_now", label, _command("jobs", f"run-now {queue}", ids), slices), free=1)
+    return graded(Action("run_now", label, command_of("jobs", f"run-now {queue}", ids), slices), free=1)
 
 
 def pause_queue(queue: QueueSnapshot) -> Action:
     """Pause a queue, or let it go on."""
     name = queue.name
     if queue.is_paused:
-        return Action("pause", f"resume queue {name}", f"{PROGRAM} queues resume {name}", (Slice(queue_resume(name), (name,)),))
-    return Action("pause", f"pause queue {name}", f"{PROGRAM} queues pause {name}", (Slice(queue_pause(name, by=whoami()), (name,)),))
+        return Action("pause", f"resume queue {name}", f"{PROGRAM} queues resume {name}", (Slice.of(queue_resume(name), (name,)),))
+    return Action("pause", f"pause queue {name}", f"{PROGRAM} queues pause {name}", (Slice.of(queue_pause(name, by=whoami()), (name,)),))
 
 
 def limit_group(group: GroupSnapshot, limit: int | None) -> Action:
@@ -204,7 +190,7 @@ def limit_group(group: GroupSnapshot, limit: int | None) -> Action:
         "limit",
         f"set the limit of group {group.gid} to {limit or 'none'}",
         f"{PROGRAM} groups limit {shlex.quote(group.queue)} {shlex.quote(group.gid)} {word}",
-        (Slice(group_limit(group.queue, group.gid, limit), (group.gid,)),),
+        (Slice.of(group_limit(group.queue, group.gid, limit), (group.gid,)),),
         Risk.TYPE if is_lower else Risk.NONE,
         group.queue if is_lower else "",
         (f"{group.active} of it are worked now; no job is stopped",) if is_lower else (),
@@ -219,7 +205,7 @@ def whoami() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _graded(action: Action, *, free: int = 0, is_filter: bool = False) -> Action:
+def graded(action: Action, *, free: int = 0, is_filter: bool = False) -> Action:
     """The action with its confirmation: none for `free` things, a question for more, the number typed for many."""
     number = len(action.ids)
     if number > MANY or is_filter:
@@ -234,7 +220,8 @@ def _pieces(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield tuple(ids[at : at + MAX_BATCH])
 
 
-def _command(noun: str, verb: str, ids: Sequence[str]) -> str:
+def command_of(noun: str, verb: str, ids: Sequence[str]) -> str:
+    """The command of the command line that does this; of many things it names the first."""
     shown = " ".join(map(shlex.quote, ids[:_NAMED])) + (f" … and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")
     return f"{PROGRAM} {noun} {verb} {shown}"
 

@@ -389,8 +389,8 @@ class FlowApp(App[None]):
         self.deeds = [*self.deeds, deed][-MOST_DEEDS:]
         if progress is not None and progress in self.screen_stack:
             progress.dismiss(None)
-        for table in self.page.query(Table) if self.page is not None else ():
-            table.unmark_these([outcome.id for outcome in outcomes if outcome.is_done])
+        if self.page is not None:
+            self.page.acted(deed)
         self._report(deed, trouble)
         self.source.ask_now()
 

@@ -92,7 +92,7 @@ class Choice(Dialog):
         self._actions = actions
 
     def compose(self) -> ComposeResult:
-        rows = [line((f"  {n + 1}  ", "key"), a.label) for n, a in enumerate(self._actions)]
+        rows = [line((f"  {n}  ", "key"), a.label, ("   " + "".join(a.details[:1]), "dim")) for n, a in enumerate(self._actions, 1)]
         with Vertical():
             yield self.board([line(("what is to be done?", "title")), *rows, BLANK, line(("esc leaves", "dim"))])
 

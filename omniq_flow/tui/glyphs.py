@@ -23,6 +23,7 @@ RUNS = {
     RunState.CANCELLING: ("✖", "warn"),
     RunState.CANCELLED: ("✖", "warn"),
 }
+PAUSED = ("‖", "warn")
 RETRYING = "↻"
 
 

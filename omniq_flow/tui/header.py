@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from omniq_flow.tui.text import Line, Span, age, cut, ends, line
+from omniq_flow.tui.text import Line, Span, age, cut, ends, length, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Status:
 
 
 PROGRAM = "omniq-flow"
+HELP = "?"
 
 
 def live(status: Status) -> Span:
@@ -44,13 +45,14 @@ def head_line(status: Status, width: int) -> Line:
     return ends(tuple(left), tuple(right), width)
 
 
-def run_head_line(status: Status, about: Sequence[Span], width: int) -> Line:
-    """The first line of a screen about one thing: the thing in place of the address."""
+def run_head_line(status: Status, about: Sequence[Span], width: int, pause: str = "") -> Line:
+    """The first line of a screen about one thing: the thing in place of the address, and at the end whether it is paused."""
     left = [Span(f" {PROGRAM}", "title")]
     left += [Span(f"  {status.profile}", "warn")] if status.profile else []
     left += [Span("  "), *about, Span("  "), live(status)]
     left += [Span("  RO", "warn")] if status.is_read_only else []
-    return ends(tuple(left), (), width)
+    room = max(width - length(left) - 3, len("PAUSED"))
+    return ends(tuple(left), (Span(f"{cut(pause, room)} ", "warn"),) if pause else (), width)
 
 
 def tab_line(titles: Sequence[tuple[str, str]], current: str, width: int) -> Line:
@@ -71,13 +73,19 @@ def _short_tabs(titles: Sequence[tuple[str, str]], current: str, width: int) -> 
 
 
 def foot_line(hints: Sequence[tuple[str, str]], width: int) -> Line:
-    """The keys that do something here; those that have no room are told by `?`."""
+    """The keys that do something here; those that have no room are told by `?`, which always has."""
+    room = width - sum(_wide(hint) for hint in hints if hint[0] == HELP)
+    is_full = False
     spans: list[Span] = [Span(" ")]
-    used = 1
-    for key, label in hints:
-        wide = len(key) + len(label) + 3
-        if used + wide > width + 1:
-            break
-        spans += [Span(key, "key"), Span(f" {label}  ")]
-        used += wide
+    for hint in hints:
+        if hint[0] != HELP:
+            is_full = is_full or _wide(hint) > room
+            room -= _wide(hint)
+        if hint[0] == HELP or not is_full:
+            spans += [Span(hint[0], "key"), Span(f" {hint[1]}  ")]
     return line(*spans)
+
+
+def _wide(hint: tuple[str, str]) -> int:
+    key, label = hint
+    return len(key) + len(label) + 3

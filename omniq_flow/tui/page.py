@@ -18,6 +18,7 @@ from omniq_flow.tui.table import Table
 from omniq_flow.tui.text import Line, line, rule
 
 if TYPE_CHECKING:
+    from omniq_flow.tui.actions import Deed
     from omniq_flow.tui.app import FlowApp
 
 SAY_AGAIN_MS = 10_000
@@ -106,8 +107,12 @@ class Page(Screen[None]):
 
     def shown_keys(self) -> list[Key]:
         """The keys of this screen that do something now; those that act are gone when nothing can be changed."""
-        acting = {f"act('{kind}')" for kind in ("retry", "remove", "pause", "run_now", "limit", "bulk", "move")}
-        return [key for key in self.KEYS if self.flow_app.can_act or key.action not in acting]
+        return [key for key in self.KEYS if self.flow_app.can_act or not key.action.startswith("act(")]
+
+    def acted(self, deed: Deed) -> None:
+        """Show what was done: what it was done to is marked no more."""
+        for table in self.query(Table):
+            table.unmark_these([outcome.id for outcome in deed.outcomes if outcome.is_done])
 
     def head(self, width: int) -> tuple[Line, Line]:
         """The two lines at the top."""

@@ -119,6 +119,15 @@ async def test_an_idle_worker_sends_little(server: Server, redis_conn: redis.Red
         async with working(Worker([flow], url=proxy.url, name="w")):
             await until(lambda: redis_conn.zscore("{quiet}:flow:idle", "w.0"), "it sleeps")
             await until(lambda: redis_conn.exists(keys.worker("quiet", "w")), "it has said that it is there")
+            heard = (0, 0.0)
+
+            def is_still() -> bool:
+                nonlocal heard
+                if proxy.count != heard[0]:
+                    heard = proxy.count, time.monotonic()
+                return time.monotonic() - heard[1] > 0.5
+
+            await until(is_still, "its first round is over")
             proxy.forget()
             began = time.monotonic()
             await until(lambda: time.monotonic() - began > 1.5, "a while passes")

@@ -6,12 +6,15 @@ import pytest
 import redis
 
 from omniq_flow.client.client import Client
+from omniq_flow.errors import NotFound
 from omniq_flow.model.jobs import JobOptions, Lease
+from omniq_flow.model.states import RunState
 from omniq_flow.observe.groups import read_groups
 from omniq_flow.observe.queues import read_queue
 from omniq_flow.ops.admin import is_paused
 from omniq_flow.ops.jobs import ack_fail, publish, reserve
-from omniq_flow.ops.runs import run_header
+from omniq_flow.ops.runs import run_header, run_history, runs_of
+from omniq_flow.tui.actions import whoami
 from omniq_flow.tui.dialogs import Confirm, Results
 from tests.observe.drive import Bad, Drive
 from tests.observe.flows import pages
@@ -72,6 +75,149 @@ async def test_a_run_that_goes_on_is_not_retried(server: Server, client: Client,
         await shows(pilot, "▶ running")
         await pilot.press("r")
         await shows(pilot, "only runs that failed or were cancelled")
+
+
+async def test_c_cancels_a_run_after_a_question_with_no_focused(
+    server: Server, client: Client, redis_conn: redis.Redis, queue: str
+) -> None:
+    """Once it has ended, c says why it does nothing."""
+    redis_conn.sadd("{omniq-flow}:queues", queue)
+    run_id = Drive(client, pages(queue)).start()
+    async with live(server.url) as pilot:
+        await pilot.press("2")
+        await shows(pilot, "▶ running")
+        await pilot.press("c")
+        await shows(pilot, f"cancel run {run_id}?")
+        await shows(pilot, f"omniq-flow runs cancel {run_id}")
+        await pilot.press("enter")
+        await settled(pilot)
+        assert client.execute(run_header(queue, run_id)).state is RunState.RUNNING
+        await pilot.press("c")
+        await until(lambda: isinstance(pilot.app.screen, Confirm), "the question is asked again")
+        await pilot.press("y")
+        await until(lambda: client.execute(run_header(queue, run_id)).state is RunState.CANCELLED, "it is cancelled")
+        await shows(pilot, "✖ cancelled")
+        assert any(whoami() in entry.event for entry in client.execute(run_history(queue, run_id)))
+        await pilot.press("c")
+        await shows(pilot, "only runs that go on can be cancelled")
+
+
+async def test_c_cancels_all_that_waits_of_a_large_run(server: Server, client: Client, redis_conn: redis.Redis, queue: str) -> None:
+    """One call takes away about 256 jobs: the key goes on until nothing waits."""
+    redis_conn.sadd("{omniq-flow}:queues", queue)
+    drive = Drive(client, pages(queue))
+    run_id = drive.start()
+    drive.settle(drive.take(1), {"split": list(range(700))})
+    async with live(server.url, run=(queue, run_id)) as pilot:
+        await shows(pilot, "read 0/700")
+        await pilot.press("c")
+        await until(lambda: isinstance(pilot.app.screen, Confirm), "a question is asked")
+        await pilot.press("y")
+        await until(lambda: app_of(pilot).deeds, "it is noted")
+        assert app_of(pilot).deeds[0].done == 1
+        assert read_queue(client, queue).waiting == 0
+
+
+async def test_p_pauses_and_resumes_a_run(server: Server, client: Client, redis_conn: redis.Redis, queue: str) -> None:
+    """The list tells that it is paused, the screen of the run by whom."""
+    redis_conn.sadd("{omniq-flow}:queues", queue)
+    run_id = Drive(client, pages(queue)).start()
+    async with live(server.url) as pilot:
+        await pilot.press("2")
+        await shows(pilot, "▶ running")
+        await pilot.press("p")
+        await shows(pilot, "‖ PAUSED")
+        note = client.execute(run_header(queue, run_id)).paused
+        assert note is not None
+        assert note.by == whoami()
+        await pilot.press("enter")
+        await shows(pilot, "PAUSED by ")
+        await pilot.press("p")
+        await until(lambda: client.execute(run_header(queue, run_id)).paused is None, "it is resumed")
+        await until(lambda: "PAUSED by" not in screen_text(pilot.app), "the screen shows it")
+        await pilot.press("at")
+        await shows(pilot, "omniq-flow runs pause")
+        await shows(pilot, "omniq-flow runs resume")
+
+
+async def test_d_removes_a_run_that_has_ended_and_leaves_its_screen(server: Server, client: Client, failed_run: tuple[str, str]) -> None:
+    queue, run_id = failed_run
+    async with live(server.url) as pilot:
+        await pilot.press("2")
+        await shows(pilot, "✘ failed")
+        await pilot.press("enter")
+        await shows(pilot, "✘ read")
+        await pilot.press("d")
+        await shows(pilot, f"remove run {run_id}?")
+        await pilot.press("y")
+        await until(lambda: not client.execute(runs_of(queue, "ended")), "it is removed")
+        await shows(pilot, "There are none yet")
+        with pytest.raises(NotFound):
+            client.execute(run_header(queue, run_id))
+
+
+async def test_a_run_that_goes_on_is_not_removed(server: Server, client: Client, redis_conn: redis.Redis, queue: str) -> None:
+    redis_conn.sadd("{omniq-flow}:queues", queue)
+    run_id = Drive(client, pages(queue)).start()
+    async with live(server.url) as pilot:
+        await pilot.press("2")
+        await shows(pilot, "▶ running")
+        await pilot.press("d")
+        await shows(pilot, "only runs that have ended can be removed")
+        assert client.execute(run_header(queue, run_id)).state is RunState.RUNNING
+
+
+async def test_the_server_refuses_what_a_frozen_picture_did_not_know(
+    server: Server, client: Client, redis_conn: redis.Redis, queue: str
+) -> None:
+    redis_conn.sadd("{omniq-flow}:queues", queue)
+    drive = Drive(client, pages(queue))
+    drive.start()
+    async with live(server.url) as pilot:
+        await pilot.press("2")
+        await shows(pilot, "▶ running")
+        await pilot.press("z")
+        await shows(pilot, "FROZEN")
+        drive.work({"split": [1]})
+        await pilot.press("p")
+        await shows(pilot, "refused, run")
+        await shows(pilot, "has ended: it succeeded")
+
+
+async def test_marked_runs_have_a_bulk_menu_with_what_fits_them(
+    server: Server, client: Client, redis_conn: redis.Redis, queue: str, failed_run: tuple[str, str]
+) -> None:
+    drive = Drive(client, pages(queue))
+    ids = [drive.start(n) for n in range(2)]
+    async with live(server.url) as pilot:
+        await pilot.press("2")
+        await shows(pilot, "3/5")
+        await shows(pilot, ids[1][-6:])
+        await pilot.press("space", "space", "space", "b")
+        await shows(pilot, "what is to be done?")
+        text = screen_text(pilot.app)
+        assert [text.count(words) for words in ("1  retry run", "2  cancel 2 runs", "3  pause 2 runs", "4  remove run")] == [1, 1, 1, 1]
+        assert "2 running" in text
+        await pilot.press("3")
+        await until(lambda: all(client.execute(run_header(queue, run_id)).paused for run_id in ids), "both are paused")
+
+
+async def test_more_than_fifty_runs_are_cancelled_after_their_number_is_typed(
+    server: Server, client: Client, redis_conn: redis.Redis, queue: str
+) -> None:
+    redis_conn.sadd("{omniq-flow}:queues", queue)
+    drive = Drive(client, pages(queue))
+    for n in range(51):
+        drive.start(n)
+    async with live(server.url) as pilot:
+        await pilot.press("2")
+        await shows(pilot, "51 open")
+        await pilot.press("A")
+        await shows(pilot, "51 marked")
+        await pilot.press("c")
+        await shows(pilot, "type 51 to confirm")
+        await pilot.press(*"51", "enter")
+        await until(lambda: not client.execute(runs_of(queue, "live")), "all are cancelled")
 
 
 async def test_marked_jobs_are_retried_after_a_question_with_no_focused(
@@ -208,6 +354,9 @@ async def test_read_only_has_no_hands(server: Server, client: Client, failed_run
         assert "r retry" not in screen_text(pilot.app)
         await pilot.press("r")
         await shows(pilot, "read-only: nothing can be changed here")
+        await pilot.press("c", "d", "p", "b")
+        await settled(pilot)
+        assert pilot.app.screen is app_of(pilot).page
         app_of(pilot).action_page("Overview")
         await shows(pilot, queue)
         await pilot.press("p")

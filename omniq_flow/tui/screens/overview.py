@@ -8,11 +8,12 @@ from textual.widget import Widget
 
 from omniq_flow.observe.overview import Need, Overview, OverviewReader
 from omniq_flow.observe.queues import QueueSnapshot
-from omniq_flow.tui.actions import pause_queue, retry_runs
+from omniq_flow.tui.actions import pause_queue
 from omniq_flow.tui.canvas import Board
 from omniq_flow.tui.feed import Want
 from omniq_flow.tui.keys import Key
 from omniq_flow.tui.page import Page
+from omniq_flow.tui.run_actions import run_action
 from omniq_flow.tui.table import Column, Row, Table
 from omniq_flow.tui.text import Line, Part, age, ends, line, rule, spark
 
@@ -166,7 +167,7 @@ class OverviewPage(Page):
             self.flow_app.perform(pause_queue(queue) if queue else None)
         else:
             headers = [r.header for r in self._picture.failed if isinstance(thing, Need) and r.header.run_id == thing.run_id]
-            self.flow_app.perform(retry_runs(headers), none="put the cursor on a failed run below (tab), r retries it")
+            self.flow_app.perform(run_action("retry", headers), none="put the cursor on a failed run below (tab), r retries it")
 
     def command(self) -> str:
         thing = self._focused()

@@ -9,13 +9,14 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from omniq_flow.observe.run_watch import Focus, RunView, RunWatch
-from omniq_flow.tui.actions import retry_runs
+from omniq_flow.tui.actions import Deed
 from omniq_flow.tui.canvas import Board
 from omniq_flow.tui.feed import Want
 from omniq_flow.tui.graph import MOST_STEPS, Graph
 from omniq_flow.tui.header import run_head_line, tab_line
 from omniq_flow.tui.keys import Key
 from omniq_flow.tui.page import Page
+from omniq_flow.tui.run_actions import RUN_KEYS, WHY_NOT, run_action
 from omniq_flow.tui.run_text import event_line, history_lines, input_lines, log_lines, output_lines, step_lines, timeline_lines
 from omniq_flow.tui.text import Line, Span, rule, took
 from omniq_flow.tui.tree import StepTree
@@ -33,14 +34,14 @@ class RunPage(Page):
     TITLE_ = "Run"
     KEYS = (
         Key("enter", "open", "step", "the elements of the step", shown="enter"),
-        Key("right_square_bracket", "tab(1)", "tab", "next tab", shown="[ ]"),
-        Key("left_square_bracket", "tab(-1)", "", "previous tab", is_hint=False),
         Key("m", "log", "log", "the log of the run"),
         Key("i", "input", "input", "the input of the run", is_hint=False),
-        Key("r", "act('retry')", "retry", "retry from the failures, keeping every success"),
+        *RUN_KEYS,
+        Key("escape", "back", "back", "back to the list"),
+        Key("right_square_bracket", "tab(1)", "tab", "next tab", shown="[ ]"),
+        Key("left_square_bracket", "tab(-1)", "", "previous tab", is_hint=False),
         Key("F", "follow", "follow", "keep the cursor on what runs"),
         Key("y", "copy_id", "copy id", "copy the id", is_hint=False),
-        Key("escape", "back", "back", "back to the list"),
     )
     DEFAULT_CSS = """
     RunPage #main { height: 1fr; }
@@ -110,7 +111,7 @@ class RunPage(Page):
         self.below.show(rule(below, "log"), *log_lines(view, below, now)[-10:])
 
     def head(self, width: int) -> tuple[Line, Line]:
-        return run_head_line(self.flow_app.status, self._about(), width), tab_line([("", t) for t in TABS], self.tab, width)
+        return run_head_line(self.flow_app.status, self._about(), width, self._pause()), tab_line([("", t) for t in TABS], self.tab, width)
 
     def _about(self) -> list[Span]:
         about = [Span(f"RUN {self.run_id[-6:]}", "title")]
@@ -119,6 +120,14 @@ class RunPage(Page):
         h = self._view.snapshot.header
         lasted = took((h.ended_ms or self.flow_app.clock()) - h.created_ms)
         return [*about, Span(f"  {h.flow} v{h.plan_sha[:4]}  {'open' if not h.ended_ms else self._view.snapshot.word} {lasted}")]
+
+    def _pause(self) -> str:
+        """That the run is paused, by whom and why; empty if it is not."""
+        note = self._view.snapshot.header.paused if self._view is not None else None
+        if note is None:
+            return ""
+        by = f" by {note.by}" if note.by not in ("", "-") else ""
+        return f"PAUSED{by}" + (f": {note.reason}" if note.reason else "")
 
     def _choose(self, tab: str) -> None:
         self.tab = tab
@@ -177,8 +186,13 @@ class RunPage(Page):
             self.board.scroll_lines(moves[event.key])
 
     def action_act(self, kind: str) -> None:
-        header = self._view.snapshot.header if self._view else None
-        self.flow_app.perform(retry_runs([header] if header else []), none="only a run that failed or was cancelled can be retried")
+        headers = [self._view.snapshot.header] if self._view is not None else []
+        self.flow_app.perform(run_action(kind, headers), none=WHY_NOT[kind])
+
+    def acted(self, deed: Deed) -> None:
+        """A run that was removed is shown no more."""
+        if deed.action.kind == "remove" and any(o.is_done and o.id == self.run_id for o in deed.outcomes):
+            self.flow_app.go_back()
 
     def command(self) -> str:
         return f"omniq-flow runs show {self.run_id}"

@@ -10,13 +10,13 @@ from omniq_flow.model.names import is_run_id
 from omniq_flow.model.runs import RunHeader
 from omniq_flow.observe.run_list import RunList, RunQuery, RunWindow, Which
 from omniq_flow.observe.snapshot import RunSummary
-from omniq_flow.tui.actions import retry_runs
 from omniq_flow.tui.canvas import Board
 from omniq_flow.tui.feed import Want
 from omniq_flow.tui.filter import FilterBar, words_of
-from omniq_flow.tui.glyphs import RUNS
+from omniq_flow.tui.glyphs import PAUSED, RUNS
 from omniq_flow.tui.keys import Key
 from omniq_flow.tui.page import Page
+from omniq_flow.tui.run_actions import RUN_KEYS, WHY_NOT, run_action, run_actions
 from omniq_flow.tui.table import Column, Row, Table
 from omniq_flow.tui.text import Line, Part, age, bar, line, tail, took
 
@@ -51,7 +51,8 @@ class RunsPage(Page):
     KEYS = (
         Key("slash", "filter", "filter", "filter: state:failed flow:doc text"),
         Key("f", "cycle", "all/open/failed", "the ready-made filters"),
-        Key("r", "act('retry')", "retry", "retry from the failures, keeping every success"),
+        *RUN_KEYS,
+        Key("b", "act('bulk')", "bulk", "all that can be done with the marked ones"),
         Key("n", "go_on", "search on", "search on", is_hint=False),
         Key("y", "copy_id", "copy id", "copy the id", is_hint=False),
         Key("escape", "back", "clear", "clear the filter", is_hint=False),
@@ -106,13 +107,13 @@ class RunsPage(Page):
 
     def _row(self, s: RunSummary) -> Row:
         h = s.header
-        glyph, tone = RUNS[h.state]
+        (glyph, tone), word = (PAUSED, "PAUSED") if h.paused else (RUNS[h.state], s.word)
         now = self.flow_app.clock()
         failed = f" ✘{s.failed}" if s.failed else ""
         return Row(
             h.run_id,
             (
-                (f"{glyph} {s.word}", tone),
+                (f"{glyph} {word}", tone),
                 f"{h.flow} v{h.plan_sha[:4]}",
                 tail(h.run_id),
                 (f"{s.done}/{s.total}{failed}" if s.total else "…", "bad" if s.failed else ""),
@@ -163,8 +164,11 @@ class RunsPage(Page):
     def action_act(self, kind: str) -> None:
         chosen = list(self.table.marks.values()) or ([self.table.selected.thing] if self.table.selected else [])
         headers = [thing.header if isinstance(thing, RunSummary) else thing for thing in chosen]
-        action = retry_runs([h for h in headers if isinstance(h, RunHeader)], is_filter=self._is_filtered_mark)
-        self.flow_app.perform(action, none="only runs that failed or were cancelled can be retried")
+        found, is_filter = [h for h in headers if isinstance(h, RunHeader)], self._is_filtered_mark
+        if kind == "bulk":
+            self.flow_app.choose(run_actions(found, is_filter=is_filter))
+        else:
+            self.flow_app.perform(run_action(kind, found, is_filter=is_filter), none=WHY_NOT[kind])
 
     def command(self) -> str:
         row = self.table.selected
