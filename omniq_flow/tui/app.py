@@ -341,11 +341,9 @@ class FlowApp(App[None]):
 
     def perform(self, action: Action | None, *, none: str = "there is nothing here to which this can be done") -> None:
         """Carry out an action, after the confirmation that it needs."""
-        if self.hands is None:
-            self.say("this is read-only: nothing can be changed here (--read-only)", is_bad=True)
-        elif not self.can_act:
-            self.say("the server is away: nothing can be changed now", is_bad=True)
-        elif action is None:
+        if not self._may_act():
+            return
+        if action is None:
             self.say(none, is_bad=True)
         elif action.risk is Risk.NONE:
             self._do(action)
@@ -354,12 +352,22 @@ class FlowApp(App[None]):
 
     def choose(self, actions: Sequence[Action]) -> None:
         """Let one of several actions be chosen."""
+        if not self._may_act():
+            return
         if not actions:
             self.say("there is nothing that can be done to these", is_bad=True)
             return
         self.push_screen(
             Choice(actions), lambda at: self.perform(actions[at]) if isinstance(at, int) and not isinstance(at, bool) else None
         )
+
+    def _may_act(self) -> bool:
+        """Whether something can be changed now; if not, it is told why."""
+        if self.hands is None:
+            self.say("this is read-only: nothing can be changed here (--read-only)", is_bad=True)
+        elif not self.can_act:
+            self.say("the server is away: nothing can be changed now", is_bad=True)
+        return self.can_act
 
     def _place(self) -> str:
         return f"{self.status.where}  {self.status.profile}".strip()

@@ -21,6 +21,8 @@ local q = queue.open(KEYS[1], clock.now(ARGV[1]))
 local base, keep, limit = q.base, num.read(ARGV[2]), num.positive(ARGV[3], 200)
 queue.check(q)
 types.check({keys.ended(base), 'zset', keys.live(base), 'zset', keys.trash(base), 'set'})
+-- Each failed job is searched for in its lane; a call looks at some 500,000 entries of it, however long it is (H21).
+limit = math.max(1, math.min(limit, math.floor(500000 / math.max(redis.call('LLEN', base .. ':failed'), 1))))
 local ended, left, purged = keys.ended(base), limit, 0
 
 -- Counters and records of a generation that was thrown away.
