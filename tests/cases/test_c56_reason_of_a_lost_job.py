@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import cast
@@ -51,11 +52,13 @@ def told(rig: Rig, run: str, *options: str) -> str:
 
 
 def test_c56_a_lost_job_says_so_wherever_one_looks(rig: Rig) -> None:
-    """The job's record, the stored failure, the picture for programs, the command line and its JSON: lease lost, attempt 1/1."""
+    """The job's record, the stored failure, the picture for programs, the command line, its JSON: lease lost, attempt 1/1, by whom."""
     run = lose(rig, 1)
-    said = "lease lost: attempt 1/1 ended without a report"
     job = keys.job(rig.flow.queue, f"f.{run}.work.1")
-    assert (cast("bytes | None", rig.conn.hget(job, "last_error")) or b"").decode() == said
+    said = (cast("bytes | None", rig.conn.hget(job, "last_error")) or b"").decode()
+    (holder,) = rig.crew[:1]
+    told_of = rf"lease lost: attempt 1/1 ended without a report; held by \S+-{holder.pid}-\w+ for \d+\.\d s, last extended \d+\.\d s ago"
+    assert re.fullmatch(told_of, said)
     failure = rig.failure(run, "work")
     assert (failure.type, failure.message, failure.attempt) == ("LeaseLost", said, 1)
     (seen,) = read_run(rig.client, rig.flow.queue, run).failures
@@ -70,7 +73,8 @@ def test_c56_a_lost_job_says_so_wherever_one_looks(rig: Rig) -> None:
 def test_c56_the_latest_cause_is_told_and_the_earlier_attempt_is_known(rig: Rig) -> None:
     """Of a step that raised and was then lost, the loss is the failure, with attempt 2/2; that attempt 1 had ended is told beside it."""
     run = lose(rig, 2)
-    said = "lease lost: attempt 2/2 ended without a report"
+    said = rig.failure(run, "work").message
+    assert said.startswith("lease lost: attempt 2/2 ended without a report; held by ")
     assert (rig.failure(run, "work").message, rig.failure(run, "work").attempt) == (said, 2)
     events = [event.event for event in rig.events(run) if " work" in event.event]
     assert events == ["Q work 1", "retry work 1 1", "F work 1"]

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from omniq_flow.model.states import RunState
-from omniq_flow.ops import keys, ticks
+from omniq_flow.ops import jobs, keys, ticks
 from omniq_flow.ops.command import Command
 from omniq_flow.ops.ticks import Settled
 from tests.flowscripts.desk import OTHER, RUN, Desk, each, gather, result, step
@@ -160,8 +160,24 @@ def test_a_lease_that_lapses_at_the_last_attempt_fails_the_step(desk: Desk) -> N
     desk.tick()
     assert (desk.fact("a").state, desk.header().state) == ("F", RunState.FAILED)
     assert '"type":"LeaseLost"' in desk.output("a")
-    assert desk.field(desk.job("a"), "last_error") == "lease lost: attempt 1/1 ended without a report"
+    told = "lease lost: attempt 1/1 ended without a report; held by w for 31.0 s, last extended 31.0 s ago"
+    assert desk.field(desk.job("a"), "last_error") == told
+    assert told in desk.output("a")
     desk.check()
+
+
+def test_of_a_lease_that_another_client_took_no_holder_is_told(desk: Desk) -> None:
+    """The note of an earlier lease stays in the record, but it is of another token."""
+    desk.start(desk.plan(step("a", attempts=2, lease_ms=1_000)))
+    desk.take()
+    desk.now += 2_000
+    desk.tick()
+    desk.now += 100_000
+    desk.tick()
+    desk.execute(jobs.reserve(desk.queue, now_ms=desk.now))
+    desk.now += 2_000
+    desk.tick()
+    assert desk.field(desk.job("a"), "last_error") == "lease lost: attempt 2/2 ended without a report"
 
 
 def test_what_the_run_does_not_wait_for_is_stale_and_acked(desk: Desk) -> None:

@@ -137,6 +137,24 @@ def test_into_a_pipe_it_says_that_it_needs_a_terminal(environment: dict[str, str
     assert "needs a terminal" in done.stderr
 
 
+def test_for_a_browser_it_needs_no_terminal(environment: dict[str, str], tmp_path: Path) -> None:
+    """Packets go by stdout, also where the flow files of the project print."""
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "loud.py").write_text("print('loud')\n")
+    quit = b'{"type": "quit"}'
+    done = subprocess.run(
+        [sys.executable, "-m", "omniq_flow.cli.main", "tui", "--read-only"],
+        env={**environment, "TEXTUAL_DRIVER": "textual.drivers.web_driver:WebDriver"},
+        cwd=tmp_path,
+        input=b"M" + struct.pack(">I", len(quit)) + quit,
+        capture_output=True,
+        check=False,
+        timeout=40,
+    )
+    assert done.stdout.startswith(b"__GANGLION__\n")
+    assert b"loud" not in done.stdout
+
+
 def test_an_unknown_run_is_told_before_the_screen_opens(environment: dict[str, str], tmp_path: Path) -> None:
     opened = InPty([sys.executable, "-m", "omniq_flow.cli.main", "tui", "--run", "@last"], environment, tmp_path)
     try:

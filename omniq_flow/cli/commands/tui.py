@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -21,10 +22,17 @@ def tui(
     context: typer.Context,
     run: Annotated[str | None, typer.Option("--run", metavar="RUN", help=f"Open this run: {RUN}")] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Look only: nothing can be changed, whatever key is pressed.")] = False,
+    serve: Annotated[str | None, typer.Option("--serve", metavar="HOST:PORT", help="Show it in browsers, read-only; no login.")] = None,
+    allow_changes: Annotated[bool, typer.Option("--allow-changes", help="With --serve: who looks can change things.")] = False,
 ) -> int:
     """Look at queues and runs, live, and act on them."""
     session: Session = context.obj
-    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.__stderr__ is not None and sys.__stderr__.isatty()):
+    if allow_changes and (serve is None or read_only):
+        raise UsageError("--allow-changes goes with --serve and without --read-only", where="omniq-flow tui")
+    if serve is not None:
+        return _serve(session, serve, run, allow_changes=allow_changes)
+    is_in_browser = "TEXTUAL_DRIVER" in os.environ
+    if not is_in_browser and not (sys.stdin.isatty() and sys.stdout.isatty() and sys.__stderr__ is not None and sys.__stderr__.isatty()):
         raise UsageError("the terminal UI needs a terminal", where="omniq-flow tui", hint="omniq-flow runs list, or --json for programs")
     url = session.url
     is_read_only = read_only or os.environ.get("OMNIQ_FLOW_READ_ONLY", "") not in ("", "0")
@@ -33,10 +41,37 @@ def tui(
         with session.client() as client:
             place = session.find_run(client, run)
     queues = tuple(session.registry.queues)
+    if is_in_browser:
+        # The picture goes out by stdout, which was kept from what flow files print.
+        os.dup2(session.output.out.fileno(), 1)
     try:
         return _run(url, queues, place, is_read_only=is_read_only)
     finally:
         session.stop_own_server()
+
+
+def _serve(session: Session, address: str, run: str | None, *, allow_changes: bool) -> int:
+    from omniq_flow.tui.serve import address_of, serve
+
+    host, port = address_of(address)
+    # The address of the server may hold a password: it is handed on where no list of processes shows it.
+    os.environ["OMNIQ_FLOW_URL"] = session.url
+    words = [
+        sys.executable,
+        "-m",
+        "omniq_flow.cli.main",
+        "tui",
+        *(["--run", run] if run is not None else []),
+        *([] if allow_changes else ["--read-only"]),
+    ]
+    session.output.talk(
+        f"http://{host}:{port} shows the terminal UI, {'and can change things' if allow_changes else 'read-only'}; ctrl-c ends"
+    )
+    try:
+        serve(host, port, shlex.join(words))
+    finally:
+        session.stop_own_server()
+    return 0
 
 
 def _run(url: str, queues: tuple[str, ...], place: tuple[str, str] | None, *, is_read_only: bool) -> int:

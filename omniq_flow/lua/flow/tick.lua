@@ -33,6 +33,8 @@ local MOST, UPKEEP, DUE_RUNS, INLINE_BYTES, TRIES, PAUSED_MS = 64, 100, 8, 26214
 
 local now = clock.now(ARGV[1])
 local worker, request, salt = ARGV[2], ARGV[3], ARGV[4]
+-- A worker beats through channels, each called by its name and a number.
+local holder = string.match(worker, '^(.+)%.%d+$') or worker
 local want, idle_ms, budget, n_items = num.read(ARGV[5]), num.read(ARGV[6]), num.positive(ARGV[7], 256), num.read(ARGV[8])
 if n_items > MOST or want > MOST then return {err = 'BAD_ARGS at most 64 items and 64 jobs a call'} end
 local base = keys.base(KEYS[1])
@@ -214,7 +216,7 @@ local function take_new()
       useless = useless + 1
       take.put_off(q, t, job, now + PAUSED_MS)
     elseif is_wanted(job) then
-      take.lease(q, t, job, salt)
+      take.lease(q, t, job, salt, holder)
       hand_over(job)
     else
       useless = useless + 1

@@ -20,6 +20,7 @@ local ITEM_UNITS = 8
 local INLINE = 65536
 local TOKEN_CHARS = 12
 local READ = {'lease_token', 'gid', 'attempt', 'max_attempts', 'backoff_ms'}
+local READ_HOLDER = {'flow_worker', 'last_started_ms', 'lock_until_ms', 'timeout_ms'}
 -- What counts of a handler that ended while its run was being cancelled.
 local KEPT = {ok = true, list = true, skip = true}
 
@@ -220,6 +221,20 @@ local function drop_ghost(ctx, id, f)
   if r then queue.release_slot(ctx.q, r.gid) end
 end
 
+local function seconds(ms)
+  return string.format('%.1f s', math.max(ms, 0) / 1000)
+end
+
+-- What is told of a lost lease: who held it, for how long, and when it was extended last.
+local function lost_text(ctx, job)
+  local note, started, deadline, length = unpack(redis.call('HMGET', keys.job(ctx.base, job.id), unpack(READ_HOLDER)))
+  local text, now = lease.lost_text(job), ctx.q.now
+  local token, worker = string.match(note or '', '^(%x+) (.+)$')
+  if not worker or token ~= job.token then return text end
+  return text .. '; held by ' .. string.gsub(worker, '[^%w._-]', '-') .. ' for ' .. seconds(now - num.read(started))
+    .. ', last extended ' .. seconds(now - num.read(deadline) + num.positive(length, 60000)) .. ' ago'
+end
+
 -- A lease that lapsed: another attempt, or the end (D4). Returns nothing; every id in `active` is dealt with.
 function settle.lapsed(ctx, id)
   if ctx.q.active[id] ~= nil then return end
@@ -227,9 +242,10 @@ function settle.lapsed(ctx, id)
   if not job.is_there then return drop_ghost(ctx, id, f) end
   local r = f and settle.awaited(ctx, f)
   if f and not r then return put_away(ctx, job, f) end
-  if r and r.state == 'cancelling' then return end_cancelled(ctx, job, f, r, lease.lost_text(job)) end
-  if try_again(ctx, job, f, r, ctx.q.now + job.backoff, lease.lost_text(job)) then return end
-  give_up(ctx, job, f, r, '{"type":"LeaseLost","message":"' .. lease.lost_text(job) .. '","step":"' .. (f and f.id or '') .. '","attempt":' .. num.text(job.attempt) .. '}', lease.lost_text(job))
+  local text = lost_text(ctx, job)
+  if r and r.state == 'cancelling' then return end_cancelled(ctx, job, f, r, text) end
+  if try_again(ctx, job, f, r, ctx.q.now + job.backoff, text) then return end
+  give_up(ctx, job, f, r, '{"type":"LeaseLost","message":"' .. text .. '","step":"' .. (f and f.id or '') .. '","attempt":' .. num.text(job.attempt) .. '}', text)
 end
 
 -- A job whose time has come; an id without a job is dropped (D9).

@@ -103,8 +103,9 @@ function take.next(q, t)
   return job
 end
 
--- Leases a popped job. `salt` keeps tokens apart where the sequence was rolled back (H26).
-function take.lease(q, t, job, salt)
+-- Leases a popped job. `salt` keeps tokens apart where the sequence was rolled back (H26); `worker`, if it is known, is
+-- noted with the token, so that a lost lease can be told by its holder; other clients leave the note as it is.
+function take.lease(q, t, job, salt, worker)
   local seq = redis.call('INCR', q.base .. ':lease:seq')
   local now = num.text(q.now)
   job.attempt, job.until_ms, job.seq = job.attempt + 1, q.now + job.lease, seq
@@ -115,6 +116,9 @@ function take.lease(q, t, job, salt)
   }
   if job.is_first then
     fields[13], fields[14] = 'first_started_ms', now
+  end
+  if worker then
+    fields[#fields + 1], fields[#fields + 2] = 'flow_worker', job.token .. ' ' .. worker
   end
   redis.call('HSET', keys.job(q.base, job.id), unpack(fields))
   q.active[job.id] = job.until_ms
