@@ -26,8 +26,8 @@ def serve(host: str, port: int, command: str) -> None:
 
     There is no login. Only pages of this address may talk to it, so that no other page of a browser can press keys here.
     """
-    from aiohttp import web
-    from textual_serve.server import Server
+    from aiohttp import web  # pyright: ignore[reportMissingImports]
+    from textual_serve.server import Server  # pyright: ignore[reportMissingImports]
 
     class Served(Server):  # type: ignore[misc]
         def initialize_logging(self) -> None:

@@ -107,15 +107,15 @@ async def test_c_cancels_all_that_waits_of_a_large_run(server: Server, client: C
     redis_conn.sadd("{omniq-flow}:queues", queue)
     drive = Drive(client, pages(queue))
     run_id = drive.start()
-    drive.settle(drive.take(1), {"split": list(range(700))})
+    drive.report(drive.take(1), {"split": list(range(700))})
     async with live(server.url, run=(queue, run_id)) as pilot:
         await shows(pilot, "read 0/700")
         await pilot.press("c")
         await until(lambda: isinstance(pilot.app.screen, Confirm), "a question is asked")
         await pilot.press("y")
         await until(lambda: app_of(pilot).deeds, "it is noted")
-        assert app_of(pilot).deeds[0].done == 1
-        assert read_queue(client, queue).waiting == 0
+        assert client.execute(run_header(queue, run_id)).state is RunState.CANCELLED
+        assert read_queue(client, queue).group_waiting == 0
 
 
 async def test_p_pauses_and_resumes_a_run(server: Server, client: Client, redis_conn: redis.Redis, queue: str) -> None:
