@@ -38,13 +38,17 @@ end
 
 local q = queue.open(KEYS[1], now)
 queue.check(q)
+local names = {}
+for n = 1, n_jobs do names[n] = keys.job(q.base, ARGV[first + JOB * (n - 1) + 1]) end
+-- Nearly always all of them are new: asked once.
+local are_new = n_jobs > 0 and redis.call('EXISTS', unpack(names)) == 0
 local reply, seen, has_later = {'OK'}, {}, false
 for n = 1, n_jobs do
   local at = first + JOB * (n - 1)
   local id, chosen = ARGV[at + 1], options[tonumber(ARGV[at + 3])]
   if not chosen then return {'ERR', 'BAD_ARGS'} end
-  local job = keys.job(q.base, id)
-  if seen[id] or redis.call('EXISTS', job) == 1 then
+  local job = names[n]
+  if seen[id] or not are_new and redis.call('EXISTS', job) == 1 then
     if not seen[id] then types.check({job, 'hash'}) end
     reply[#reply + 1] = num.text(n)
   else
