@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import cast
 
@@ -51,7 +52,8 @@ def test_c104_a_busy_worker_looks_after_its_queue(rig: Rig) -> None:
     wait_until(lambda: waits("held"), "what lapsed waits", 4)
     assert time.monotonic() - lapses_at < LATE_S
     said = cast("bytes", rig.conn.hget(keys.job("case", "held"), "last_error"))
-    assert said.startswith(b"lease lost: attempt 1/3 ended without a report")
+    told = rb"lease lost: attempt 1/3 ended without a report; held by \S+ for \d+\.\d s, last extended \d+\.\d s ago"
+    assert re.fullmatch(told, said)
     assert rig.starts("case") == {"held": 1, "long": 1}
     (rig.folder / "over").touch()
     wait_until(lambda: len(rig.effects("end")) == 3, "all are done", 10)
