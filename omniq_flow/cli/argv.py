@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from omniq_flow.errors import UsageError
 
 SWITCHES = frozenset({"--json", "--quiet", "-v", "--verbose", "--no-color", "--debug"})
-WITH_VALUE = frozenset({"--url", "--connect-timeout"})
+WITH_VALUE = frozenset({"--url", "--profile", "--connect-timeout"})
 
 
 def lift(argv: Sequence[str], takes_value: Collection[str]) -> tuple[list[str], list[str]]:

@@ -1,7 +1,8 @@
 """Settings: where each value comes from, and what it must look like.
 
 The first source that names a setting decides it: a flag, `OMNIQ_FLOW_<NAME>` in the environment, the project's
-file, `REDIS_URL` (for the address), the default. All faults are reported at once, each with its place.
+file, `REDIS_URL` (for the address), the default. A profile stands behind what names it, see `profiles`. All faults are
+reported at once, each with its place.
 """
 
 from __future__ import annotations
@@ -9,20 +10,25 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from omniq_flow.cli.profiles import Profile, find_profile
 from omniq_flow.cli.project import FLOWS_FOLDER, Project
 from omniq_flow.errors import ConfigError, Fault, UsageError
 from omniq_flow.model.clock import duration_ms
 
 PREFIX = "OMNIQ_FLOW_"
 DEFAULT = "default"
+FLAG, ENVIRONMENT, FILE = "flag", "environment", "file"
 
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB)?", re.IGNORECASE)
 _SIZES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20}
 _LARGEST_VALUE = 512 << 20
+_SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+OTHERS = ("profile", "profiles", "tui")
+"""Names of a project's file that are no settings of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,14 @@ class Settings:
     flows: Path
     connect_timeout: float
     """Seconds."""
+    read_only: bool
     project: Project
     origin: Mapping[str, str]
+    profile: str = ""
+    color: str = ""
+    """Of the profile; empty for none."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Of the terminal UI: action -> key, as they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,13 @@ def _size(raw: object) -> int:
     return size
 
 
+def _switch(raw: object) -> bool:
+    word = str(raw).strip().lower()
+    if word not in _SWITCHES:
+        raise ValueError(f"{raw!r} is neither true nor false")
+    return _SWITCHES[word]
+
+
 def _path(raw: object) -> Path:
     if not isinstance(raw, (str, Path)) or not str(raw):
         raise ValueError(f"{raw!r} is no path")
@@ -118,6 +137,7 @@ FIELDS: dict[str, _Field] = {
     "value_limit": _Field(_size, 1 << 20, "largest input or output of a step"),
     "flows": _Field(_path, Path(FLOWS_FOLDER), "folder with the flows"),
     "connect_timeout": _Field(_seconds, 5.0, "how long to try to reach the server"),
+    "read_only": _Field(_switch, False, "look only: commands refuse whatever would change something"),
 }
 
 
@@ -138,11 +158,13 @@ def resolve(flags: Mapping[str, object], env: Mapping[str, str], start: Path) ->
     value that is not allowed, with the place it comes from.
     """
     project = Project.find(start)
-    faults = [*_unknown_flags(flags), *_unknown_variables(env), *_unknown_keys(project)]
+    profile = _profile(flags, env, project)
+    keys, key_faults = _keys(project)
+    faults = [*_unknown_flags(flags), *_unknown_variables(env), *_unknown_keys(project), *key_faults]
     values: dict[str, object] = {}
     origin: dict[str, str] = {}
     for name, spec in FIELDS.items():
-        found = _first(name, flags, env, project, start)
+        found = _first(name, flags, env, project, start, profile)
         origin[name] = found.origin if found else DEFAULT
         try:
             values[name] = spec.read(found.value) if found else spec.default
@@ -153,7 +175,8 @@ def resolve(flags: Mapping[str, object], env: Mapping[str, str], start: Path) ->
     if faults:
         raise ConfigError("the settings are not usable", tuple(faults))
     values["poll_ms"] = values.pop("poll")
-    return Settings(**cast("dict[str, Any]", values), project=project, origin=origin)
+    name, color = (profile.name, profile.color) if profile else ("", "")
+    return Settings(**cast("dict[str, Any]", values), project=project, origin=origin, profile=name, color=color, keys=keys)
 
 
 def rows(settings: Settings) -> list[SettingRow]:
@@ -168,30 +191,59 @@ def rows(settings: Settings) -> list[SettingRow]:
         "value_limit": settings.value_limit,
         "flows": str(settings.flows),
         "connect_timeout": settings.connect_timeout,
+        "read_only": settings.read_only,
     }
     return [SettingRow(name, value, settings.origin[name]) for name, value in shown.items()]
 
 
-def _first(name: str, flags: Mapping[str, object], env: Mapping[str, str], project: Project, start: Path) -> _Raw | None:
+def _first(
+    name: str, flags: Mapping[str, object], env: Mapping[str, str], project: Project, start: Path, profile: Profile | None = None
+) -> _Raw | None:
     """What the strongest source says; an empty variable counts as not set."""
     variable = PREFIX + name.upper()
+    of_profile = _Raw(profile.table[name], f"profile {profile.name}, {profile.where}", start) if profile and name in profile.table else None
+    rank = profile.rank if profile is not None else ""
     if (flag := flags.get(name)) is not None:
         return _Raw(flag, f"flag --{name.replace('_', '-')}", start)
+    if of_profile and rank == FLAG:
+        return of_profile
     if env.get(variable):
         return _Raw(env[variable], f"environment {variable}", start)
+    if of_profile and rank == ENVIRONMENT:
+        return of_profile
     if name in project.table:
         return _Raw(project.table[name], project.where(name), project.root)
+    if of_profile:
+        return of_profile
     if name == "url" and env.get("REDIS_URL"):
         return _Raw(env["REDIS_URL"], "environment REDIS_URL", start)
     return None
 
 
+def _profile(flags: Mapping[str, object], env: Mapping[str, str], project: Project) -> Profile | None:
+    named = _first("profile", flags, env, project, project.root)
+    if named is None:
+        return None
+    rank = FLAG if named.origin.startswith("flag ") else ENVIRONMENT if named.origin.startswith("environment ") else FILE
+    return find_profile(str(named.value), rank, project, env)
+
+
+def _keys(project: Project) -> tuple[dict[str, str], list[Fault]]:
+    """`[tui.keys]` as it is written, and what is wrong with its form; which actions there are the terminal UI knows."""
+    table = project.table.get("tui", {})
+    keys = table.get("keys", {}) if isinstance(table, dict) else table
+    if not isinstance(keys, dict) or not all(isinstance(key, str) and key for key in keys.values()):
+        return {}, [Fault('tui.keys: must be a table of texts, as retry = "r"', project.where("tui.keys"))]
+    unknown = [name for name in table if name != "keys"]
+    return keys, [Fault(f"tui: unknown setting {name!r}; known is keys", project.where("tui")) for name in unknown]
+
+
 def _unknown_flags(flags: Mapping[str, object]) -> list[Fault]:
-    return [Fault(_unknown(name), "flags") for name in flags if name not in FIELDS]
+    return [Fault(_unknown(name), "flags") for name in flags if name not in FIELDS and name != "profile"]
 
 
 def _unknown_keys(project: Project) -> list[Fault]:
-    return [Fault(_unknown(name), project.where(name)) for name in project.table if name not in FIELDS]
+    return [Fault(_unknown(name), project.where(name)) for name in project.table if name not in FIELDS and name not in OTHERS]
 
 
 def _unknown_variables(env: Mapping[str, str]) -> list[Fault]:
@@ -200,7 +252,8 @@ def _unknown_variables(env: Mapping[str, str]) -> list[Fault]:
     Others of our prefix pass: Kubernetes sets `OMNIQ_FLOW_PORT` and more for a service of that name.
     """
     names = {name: name.removeprefix(PREFIX).lower() for name in env if name.startswith(PREFIX)}
-    return [Fault(_unknown(name), f"environment {full}") for full, name in names.items() if name not in FIELDS and _nearest(name, 0.8)]
+    unknown = {full: name for full, name in names.items() if name not in (*FIELDS, "profile")}
+    return [Fault(_unknown(name), f"environment {full}") for full, name in unknown.items() if _nearest(name, 0.8)]
 
 
 def _unknown(name: str) -> str:

@@ -10,7 +10,7 @@ from omniq_flow.cli.columns import age, fitted, since
 from omniq_flow.cli.output import dump, local_time, times
 from omniq_flow.cli.text import cut, visible
 from omniq_flow.model.clock import now_ms, show_duration
-from omniq_flow.observe.jobs import JobSnapshot
+from omniq_flow.observe.jobs import DAMAGED, JobSnapshot
 
 NARROW_GROUP = 14
 OWN_GROUP = "(run)"
@@ -104,6 +104,8 @@ def _job_times(job: JobSnapshot, lane: str, now: int) -> tuple[str, ...]:
 
 def _payload(job: JobSnapshot) -> str:
     """For a line: what a plain job carries, what a job of a flow stands for."""
+    if job.state == DAMAGED:
+        return visible(job.last_error)
     return f"step {job.step.step_run}" if job.step else visible(job.payload or "")
 
 

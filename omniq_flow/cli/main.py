@@ -26,8 +26,8 @@ INTERRUPTED = 130
 
 EPILOG = (
     "Exit codes: 0 done, 1 the run failed or was cancelled, 2 wrong usage, 3 flow or input invalid, 4 server not reachable, "
-    "5 not found, 6 conflict or refused, 7 gave up waiting (the run goes on), 8 not confirmed, 9 partly done (a worker handed back "
-    "unfinished work), 130 interrupted."
+    "5 not found, 6 conflict or refused, 7 gave up waiting (the run goes on), 8 not confirmed or read-only, 9 partly done (a worker handed "
+    "back unfinished work), 130 interrupted."
 )
 
 app = typer.Typer(
@@ -63,6 +63,7 @@ _Refusal: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__na
 def common(
     context: typer.Context,
     url: Annotated[str | None, typer.Option(help="Address of the server; without one, the project's own.")] = None,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The server of this name: [profiles.NAME] in the settings.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON: one object, or one a line.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print data only.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more on stderr.")] = False,
@@ -72,7 +73,7 @@ def common(
 ) -> None:
     output: Output = context.obj
     output.configure(is_json=json, is_quiet=quiet, no_color=no_color)
-    context.obj = Session(output, verbose, debug, {"url": url, "connect_timeout": connect_timeout})
+    context.obj = Session(output, verbose, debug, {"url": url, "profile": profile, "connect_timeout": connect_timeout})
 
 
 def main() -> None:

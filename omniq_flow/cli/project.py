@@ -35,7 +35,7 @@ class Project:
         """
         start = start.resolve()
         for folder in (start, *start.parents):
-            own = _own_table(folder / OWN_FILE)
+            own = read_table(folder / OWN_FILE)
             shared = _shared_table(folder / SHARED_FILE)
             if own is not None and shared is not None:
                 raise ConfigError(
@@ -66,7 +66,8 @@ class Project:
         return str(self.file)
 
 
-def _own_table(file: Path) -> dict[str, Any] | None:
+def read_table(file: Path) -> dict[str, Any] | None:
+    """What a file of ours says; None if it is not there, `ConfigError` if it cannot be read."""
     text = _text(file)
     return None if text is None else _parse(file, text)
 

@@ -16,6 +16,7 @@ from omniq_flow.cli.text import cut, visible
 from omniq_flow.model.clock import now_ms, show_duration
 from omniq_flow.observe.groups import GroupSnapshot
 from omniq_flow.observe.jobs import JobSnapshot
+from omniq_flow.observe.notes import pause_words
 from omniq_flow.observe.queues import Drift, QueueSnapshot, WorkerSnapshot
 from omniq_flow.ops.steering import PauseNote
 
@@ -78,7 +79,7 @@ def group_object(group: GroupSnapshot) -> dict[str, Any]:
 
 
 def queue_lines(queues: Sequence[QueueSnapshot]) -> list[str]:
-    head = ("QUEUE", "WAIT", "GROUP", "ACTV", "DELAY", "FAIL", "DONE", "OLDEST", "WORKERS", "STATE")
+    head = ("QUEUE", "WAIT", "GROUP", "ACTV", "DELAY", "FAIL", "DONE", "OLDEST", "WORKERS", "STATE", "PAUSED")
     rows = [
         (
             q.name,
@@ -86,10 +87,11 @@ def queue_lines(queues: Sequence[QueueSnapshot]) -> list[str]:
             age(q.oldest_wait_ms, q.at_ms) or "–",
             str(len(q.workers)),
             q.state.upper() if q.state != "run" else q.state,
+            note_words(q.pause, q.at_ms) if q.pause else "",
         )
         for q in queues
     ]
-    return figures(head, rows, left=("QUEUE", "STATE"))
+    return figures(head, rows, left=("QUEUE", "STATE", "PAUSED"))
 
 
 def queue_about(queue: QueueSnapshot, workers: Sequence[WorkerSnapshot]) -> list[str]:
@@ -139,9 +141,7 @@ def group_about(group: GroupSnapshot, holders: Sequence[JobSnapshot], cells: int
 
 def note_words(note: PauseNote, at_ms: int) -> str:
     """`by ann@host 3m12s ago: deploy`, as far as that is known."""
-    by = f" by {visible(note.by)}" if note.by else ""
-    ago = f" {age(note.at_ms, at_ms)} ago" if note.at_ms else ""
-    return f"{by}{ago}{': ' + visible(note.reason) if note.reason else ''}".strip()
+    return visible(pause_words(note, at_ms).strip())
 
 
 def _note_object(note: PauseNote | None) -> dict[str, Any] | None:

@@ -102,10 +102,10 @@ class Session:
 
     @property
     def server_name(self) -> str:
-        """The address for people, without its password."""
+        """The address for people, without its password, and the name of its profile."""
         from omniq_flow.client.connect import masked
 
-        return masked(self.url)
+        return masked(self.url) + (f" (profile {self.settings.profile})" if self.settings.profile else "")
 
     def server_moved(self) -> bool:
         """Whether the project's own server is at another address than before; starts it if it is gone."""
@@ -115,8 +115,10 @@ class Session:
     @contextmanager
     def client(self) -> Iterator[Client]:
         from omniq_flow.client.client import Client
+        from omniq_flow.tui.link import LookingClient
 
-        with Client.open(self.url, connect_timeout=self.settings.connect_timeout) as client:
+        kind = LookingClient if self.settings.read_only else Client
+        with kind.open(self.url, connect_timeout=self.settings.connect_timeout) as client:
             yield client
 
     @contextmanager

@@ -5,7 +5,7 @@ Field names of the objects are those of the Python values; they are only ever ad
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from omniq_flow.cli.output import local_time, times
@@ -15,7 +15,9 @@ from omniq_flow.model.plan import StepPlan
 from omniq_flow.model.runs import RunHeader, RunPause
 from omniq_flow.observe.causes import causes
 from omniq_flow.observe.drawing import MAP_MARK
+from omniq_flow.observe.run_watch import RunView
 from omniq_flow.observe.snapshot import RunSnapshot, RunSummary, StepFailure, StepTally, run_word
+from omniq_flow.observe.why import state_of, why_waiting
 
 MOST_CULPRITS = 3
 
@@ -32,6 +34,8 @@ def header_object(header: RunHeader) -> dict[str, Any]:
         "damage": header.damage or None,
         "paused": _pause_object(header.paused),
         "duration_ms": duration(header) if header.ended_ms else None,
+        "rerun_of": header.rerun_of or None,
+        "rerun_as": header.rerun_as or None,
     }
 
 
@@ -112,6 +116,8 @@ def run_lines(snapshot: RunSnapshot, failures: Collection[StepFailure]) -> list[
     about += [f"ended    {local_time(header.ended_ms)}"] if header.ended_ms else []
     about += [f"paused   {_pause_words(header.paused)}"] if header.paused else []
     about += [f"damage   {visible(header.damage)}"] if header.damage else []
+    about += [f"rerun of {header.rerun_of}"] if header.rerun_of else []
+    about += [f"rerun as {header.rerun_as}"] if header.rerun_as else []
     return [*about, "", *step_lines(snapshot), *_spaced(failure_lines(snapshot, failures))]
 
 
@@ -148,6 +154,27 @@ def failure_lines(snapshot: RunSnapshot, failures: Collection[StepFailure]) -> l
         by_culprits.setdefault(_culprits(why), []).append(_blocked(snapshot.step(step)))
     lines += [f"{', '.join(steps)} upstream_failed because of {why}" for why, steps in by_culprits.items()]
     return lines
+
+
+def why_object(view: RunView) -> dict[str, Any]:
+    close = view.close
+    return {
+        "run_id": view.snapshot.run_id,
+        "step": close.step,
+        "step_run": str(close.element) if close.element else None,
+        "state": state_of(view.snapshot, close),
+        "reasons": why_waiting(view.snapshot, close),
+    }
+
+
+def why_lines(views: Iterable[RunView]) -> list[str]:
+    """A line for each thing that holds a step; none for steps that nothing holds."""
+    rows = [
+        (str(view.close.element or view.close.step) if n == 0 else "", state_of(view.snapshot, view.close) if n == 0 else "", reason)
+        for view in views
+        for n, reason in enumerate(why_waiting(view.snapshot, view.close))
+    ]
+    return table(("STEP", "STATE", "WHY"), rows) if rows else []
 
 
 def duration(header: RunHeader) -> int:

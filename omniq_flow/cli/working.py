@@ -16,6 +16,7 @@ from omniq_flow.cli.progress import Lines, Live, NoteStream, Progress, progress_
 from omniq_flow.cli.session import Session
 from omniq_flow.errors import ServerUnavailable
 from omniq_flow.observe.reading import read_run
+from omniq_flow.tui.link import ReadOnly
 
 if TYPE_CHECKING:
     from omniq_flow.client.client import Client
@@ -119,6 +120,8 @@ def make_worker(session: Session, flows: Registry | list[Flow], drain_ms: int = 
     from omniq_flow.engine.worker import Worker
 
     settings = session.settings
+    if settings.read_only:
+        raise ReadOnly("a worker changes what it works on", where=settings.origin["read_only"], hint="work without read_only")
     return Worker(
         flows,
         url=session.url,

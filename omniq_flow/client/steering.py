@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from omniq_flow.client.client import Client
+from omniq_flow.client.client import AsyncClient, Client
+from omniq_flow.errors import GaveUpWaiting, UsageError
+from omniq_flow.model.clock import monotonic_ms
+from omniq_flow.model.names import is_run_id
+from omniq_flow.model.runs import RunHeader, new_run_id
 from omniq_flow.ops import keys
-from omniq_flow.ops.command import Query
-from omniq_flow.ops.runs import Cancelled, Retried, run_cancel, run_header, run_purge, run_remove, run_retry
+from omniq_flow.ops.command import Command, Query
+from omniq_flow.ops.rerun import EditedInput, Rerun, kept_steps, run_rerun
+from omniq_flow.ops.runs import Cancelled, Retried, plan_of, run_cancel, run_header, run_purge, run_remove, run_retry
+
+POLL_S = 0.1
+PATIENCE_S = 60.0
+"""So long the end of a run is waited for that is to be re-run from a step and still goes on."""
 
 
 def cancel_run(client: Client, queue: str, run_id: str, *, by: str = "", reason: str = "") -> Cancelled:
@@ -25,6 +36,87 @@ def retry_run(
     """Let a run that failed or was cancelled go on, as it stands now."""
     seen = client.execute(run_header(queue, run_id)).epoch
     return client.execute(run_retry(queue, run_id, epoch=seen, only=only, redo=redo, by=by, reason=reason))
+
+
+def rerun_run(
+    client: Client,
+    queue: str,
+    run_id: str,
+    *,
+    steps: Sequence[str] = (),
+    edited: EditedInput | None = None,
+    cancel: bool = False,
+    new_id: str | None = None,
+    by: str = "",
+    reason: str = "",
+) -> Rerun:
+    """Begin a new run that does these steps of an ended run again, and all behind them; the whole run if none is named.
+
+    What the other steps gave is copied. `edited` is another input, for what is worked. `new_id` names the new run and the
+    request: stopped half-way, the same call goes on; without one a repeat is another run.
+    `cancel`: a run that goes on is cancelled first; each life of it is begun again once, and a second call finds that run. From
+    a step its end is waited for, `GaveUpWaiting` after a minute. Refusals are those of `run_rerun`.
+    """
+    header = client.execute(run_header(queue, run_id))
+    keep = kept_steps(client.execute(plan_of(queue, header.plan_sha)), steps)
+    command = _rerun(header, keep, edited, cancel, new_id, by, reason)
+    if cancel and not header.state.is_ended:
+        cancel_run(client, queue, run_id, by=by, reason=reason)
+        gives_up = monotonic_ms() + int(PATIENCE_S * 1_000)
+        while keep and not _has_ended(client.execute(run_header(queue, run_id)), gives_up):
+            time.sleep(POLL_S)
+    while (done := client.execute(command)).has_more:
+        pass
+    return done
+
+
+async def rerun_run_async(
+    client: AsyncClient,
+    queue: str,
+    run_id: str,
+    *,
+    steps: Sequence[str] = (),
+    edited: EditedInput | None = None,
+    cancel: bool = False,
+    new_id: str | None = None,
+    by: str = "",
+    reason: str = "",
+) -> Rerun:
+    """As `rerun_run`."""
+    header = await client.execute(run_header(queue, run_id))
+    keep = kept_steps(await client.execute(plan_of(queue, header.plan_sha)), steps)
+    command = _rerun(header, keep, edited, cancel, new_id, by, reason)
+    if cancel and not header.state.is_ended:
+        answer = await client.execute(run_cancel(queue, run_id, by=by, reason=reason))
+        while answer.has_more:
+            answer = await client.execute(run_cancel(queue, run_id))
+        gives_up = monotonic_ms() + int(PATIENCE_S * 1_000)
+        while keep:
+            if _has_ended(await client.execute(run_header(queue, run_id)), gives_up):
+                break
+            await asyncio.sleep(POLL_S)
+    while (done := await client.execute(command)).has_more:
+        pass
+    return done
+
+
+def _rerun(
+    header: RunHeader, keep: Sequence[str], edited: EditedInput | None, cancel: bool, new_id: str | None, by: str, reason: str
+) -> Command[Rerun]:
+    if new_id is not None and not is_run_id(new_id):
+        raise UsageError(f"{new_id!r} is no run id", hint="leave it out, or give a ULID: 26 characters, capitals and digits")
+    new_id = new_id or new_run_id()
+    return run_rerun(header.queue, new_id, header.run_id, keep=keep, edited=edited, once=cancel, by=by, reason=reason)
+
+
+def _has_ended(header: RunHeader, gives_up_ms: int) -> bool:
+    if not header.state.is_ended and monotonic_ms() >= gives_up_ms:
+        raise GaveUpWaiting(
+            f"run {header.run_id} is {header.state}, {header.open} of it are still worked; no new run was begun",
+            where=f"queue {header.queue}",
+            hint="say the same again later; from the start it need not be waited for",
+        )
+    return header.state.is_ended
 
 
 def remove_run(client: Client, queue: str, run_id: str) -> None:

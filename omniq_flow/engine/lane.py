@@ -33,7 +33,7 @@ logger = logging.getLogger("omniq_flow.worker")
 
 CHANNELS = 2
 MOST_BYTES = 4 << 20
-POP_S = 5.0
+POP_S = 20.0
 SHORTEST_NAP_MS = 1
 MOST_STAGINGS = 3
 GONE = "it is held by nobody or by another worker"
@@ -58,6 +58,7 @@ class Lane:
         self._next_ms = 0
         self.replied_at = 0
         self._cause: Cause = "work"
+        self._takes = 0
         self._waiters: list[asyncio.Future[bool]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._intake = Intake(shop, self)
@@ -158,13 +159,18 @@ class Lane:
 
     async def _channel(self, channel: int) -> None:
         while not self.is_done:
-            if self._finished or (self.is_hungry and self._want()):
+            if self._finished or (self.is_hungry and not self._is_looking and self._want()):
                 await self._beat(channel)
             elif channel == 0 and not self.is_draining:
                 await self._rest()
             else:
                 await self._pause(None)
         self.notify()
+
+    @property
+    def _is_looking(self) -> bool:
+        """Whether one channel is seeing what there is after a wake-up or a sleep: a second look would find the same."""
+        return self._takes > 0 and self._cause != "work"
 
     async def _rest(self) -> None:
         """Sleep until something happens, is due, or it is time to look. Who can take registers for a wake-up first."""
@@ -205,6 +211,8 @@ class Lane:
             if hint:
                 self._is_registered, self._is_empty, self._cause = False, False, "wake"
                 self.notify()
+                # The look for work goes out first, then the next wait.
+                await asyncio.sleep(0)
 
     def _want(self) -> int:
         return 0 if self.is_draining else self.shop.slots.want(len(self.held), self.shop.hungry)
@@ -215,18 +223,20 @@ class Lane:
         batch, take = self._collect(), self._want()
         idle_ms = self._idle_ms() if channel == 0 and take and self._is_empty else 0
         self.shop.slots.asked += take
+        self._takes += take > 0
         try:
             reply, asked_at = await self._send(channel, batch, take, idle_ms)
         finally:
             self.shop.slots.asked -= take
+            self._takes -= take > 0
         if reply is None:
             return
         for attempt, code in zip(batch, reply.codes, strict=True):
             self._settled(attempt, code)
         self._learn(reply, take, idle_ms)
         await self._intake.receive(reply, asked_at)
-        if channel:
-            # The first channel may sleep by what an older reply said.
+        if channel or not self._is_empty:
+            # The other channel may sleep by what an older reply said, or wait for what this look finds.
             self.notify()
 
     def _idle_ms(self) -> int:

@@ -22,6 +22,7 @@ from omniq_flow.model.runs import new_run_id
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Command, Query
 from omniq_flow.ops.lanes import GroupNumbers, group_numbers
+from omniq_flow.ops.rerun import EditedInput
 from omniq_flow.ops.runs import Started, run_start
 
 logger = logging.getLogger("omniq_flow.start")
@@ -51,13 +52,21 @@ def prepare(flow: Flow, value: Any = None, *, key: str = "", run_id: str | None 
     input is too large; `UsageError` for a key or run id that cannot be one. Nothing was sent then.
     """
     plan = flow.plan()
+    given = edit_input(flow, plan, value)
+    return Start(plan, _checked_id(run_id), given.json, given.gid, _checked_key(key))
+
+
+def edit_input(flow: Flow, plan: Plan, value: Any) -> EditedInput:
+    """Check an input and write it down, with the group that it gives under a plan: the flow's, or that of an older run.
+
+    Raises `InputError` as `prepare`.
+    """
     document = flow.read_input(value)
     try:
         written = flow.input_codec.encode(document)
     except (ValueNotJson, ValueTooLarge) as error:
         raise InputError("the input cannot be stored", (Fault(error.message),)) from None
-    gid = render_group(plan.group, document) if plan.group else ""
-    return Start(plan, _checked_id(run_id), written, gid, _checked_key(key))
+    return EditedInput(written, render_group(plan.group, document) if plan.group else "")
 
 
 def start(client: Client, flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None) -> Started:

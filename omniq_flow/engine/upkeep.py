@@ -16,8 +16,9 @@ from omniq_flow.engine.starting import announce_queue
 from omniq_flow.errors import ServerUnavailable
 from omniq_flow.model.clock import monotonic_ms
 from omniq_flow.model.names import FlowJobId
+from omniq_flow.ops.command import Command, Operation
 from omniq_flow.ops.jobs import is_of_old_layout, some_jobs
-from omniq_flow.ops.runs import newest_failed, run_purge, run_sweep
+from omniq_flow.ops.runs import Purged, newest_failed, run_purge, run_sweep
 
 logger = logging.getLogger("omniq_flow.worker")
 
@@ -108,26 +109,27 @@ class Upkeep:
         lane.last_failed = ids[0] if ids else ""
 
     async def _round(self, lane: Lane) -> None:
+        """All of it in one round trip, as far as nothing is found."""
         server_now = lane.server_now + monotonic_ms() - lane.replied_at
-        await self._shop.client.execute_all(self._presence().announce(lane.queue, server_now))
-        await self._shop.client.execute(announce_queue(lane.queue))
-        if lane.queue not in self._mixed:
-            await self._look_for_old_clients(lane)
-        await self._purge(lane)
+        looks = some_jobs(lane.queue, SAMPLE) if lane.queue not in self._mixed else []
+        words: list[Operation] = [*self._presence().announce(lane.queue, server_now), announce_queue(lane.queue), self._purge_piece(lane)]
+        replies = await self._shop.client.execute_all([*words, *looks])
+        await self._look_for_old_clients(lane, [job_id for lane_ids in replies[len(words) :] for job_id in lane_ids])
+        purged: Purged = replies[len(words) - 1]
+        for _ in range(MOST_PURGES):
+            if not purged.has_more:
+                return
+            purged = await self._shop.client.execute(self._purge_piece(lane))
 
-    async def _look_for_old_clients(self, lane: Lane) -> None:
+    def _purge_piece(self, lane: Lane) -> Command[Purged]:
+        return run_purge(lane.queue, keep_runs=self._keep_runs)
+
+    async def _look_for_old_clients(self, lane: Lane, ids: list[str]) -> None:
         """Tell once that an old client shares the queue: nothing is lost by it, but its figures drift (H24)."""
-        ids = [job_id for lane_ids in await self._shop.client.execute_all(some_jobs(lane.queue, SAMPLE)) for job_id in lane_ids]
         found = await self._shop.client.execute_all([is_of_old_layout(lane.queue, job_id) for job_id in ids]) if ids else []
         if old := next((job_id for job_id, is_old in zip(ids, found, strict=True) if is_old), None):
             self._mixed.add(lane.queue)
             logger.warning(MIXED, lane.queue, old, extra={"queue": lane.queue})
-
-    async def _purge(self, lane: Lane) -> None:
-        for _ in range(MOST_PURGES):
-            done = await self._shop.client.execute(run_purge(lane.queue, keep_runs=self._keep_runs))
-            if not done.has_more:
-                return
 
 
 def _give_back_stale(lane: Lane, now: int) -> None:

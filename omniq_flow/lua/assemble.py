@@ -2,7 +2,9 @@
 
 A script opens with `#!lua` (line 1, with its flags) and a header comment, its contract: KEYS, ARGV, Reply.
 A line `--- @include "name"` brings in `lib/name.lua` once, before whoever asked for it; a fragment builds
-one table and returns it, so a script spends one local on each (Lua allows 200) and one upvalue (60).
+one table and returns it, so a script spends one local on each (Lua allows 200) and one upvalue (60). Making the functions
+is a good part of what a short call costs. So a script gets those only that it can reach; and of fragments that many of its
+calls do without it says `--- @later "name"`: such a one, and what is only needed by such ones, is made when it is first used.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-_INCLUDE = re.compile(r'^--- @include "([a-z_]+)"\n', re.MULTILINE)
+_INCLUDE = re.compile(r'^--- @(include|later) "([a-z_]+)"\n', re.MULTILINE)
+_FUNCTION = re.compile(r"^(?:function (\w+\.\w+)|local function (\w+))\(.*(?: end\n|\n(?:(?!end\n).*\n)*end\n)", re.MULTILINE)
+_WORD = re.compile(r"\w+(?:\.\w+)?")
 _COMMENT = re.compile(r"^\s*--(?!\[\[)[^\n]*\n|^--\[\[.*?\]\]\n", re.MULTILINE | re.DOTALL)
 
 
@@ -48,25 +52,32 @@ def load(name: str) -> Script:
     shebang, _, body = text.partition("\n")
     if not shebang.startswith("#!lua"):
         raise AssemblyError(f"{name}: line 1 must be #!lua, it is {shebang[:20]!r}")
-    parts = [_wrap(fragment) for fragment in order(name, body)]
+    at_once, wanted = order(name, body, "include"), order(name, body)
+    reached = _reached(_bare(body), [part for fragment in wanted for part in _parts(fragment)])
+    texts = {fragment: "".join(part.text for part in reached if part.fragment == fragment) for fragment in wanted}
+    parts = [_wrap(fragment, texts[fragment], is_late=fragment not in at_once) for fragment in wanted]
     source = "\n".join([shebang, *parts, _bare(body)])
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-def order(name: str, body: str) -> list[str]:
-    """The fragments a text needs, each once, each after those it needs itself; cycles are refused."""
+def order(name: str, body: str, how: str = "include|later") -> list[str]:
+    """The fragments a text needs, each once, each after those it needs itself; cycles are refused.
+
+    `how` is what the text itself says of those that are wanted, "include" or "later".
+    """
     done: list[str] = []
 
     def visit(fragment: str, path: tuple[str, ...]) -> None:
         if fragment in path:
             raise AssemblyError(f"{name}: fragments include each other: {' > '.join([*path, fragment])}")
         if fragment not in done:
-            for inner in _INCLUDE.findall(_fragment(name, fragment)):
+            for _, inner in _INCLUDE.findall(_fragment(name, fragment)):
                 visit(inner, (*path, fragment))
             done.append(fragment)
 
-    for fragment in _INCLUDE.findall(body):
-        visit(fragment, ())
+    for said, fragment in _INCLUDE.findall(body):
+        if said in how:
+            visit(fragment, ())
     return done
 
 
@@ -113,8 +124,52 @@ def _fragment(name: str, fragment: str) -> str:
         raise AssemblyError(f"{name}: there is no fragment lib/{fragment}.lua") from None
 
 
-def _wrap(fragment: str) -> str:
-    return f"local {fragment} = (function()\n{_bare(_read(fragment))}end)()"
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A piece of a fragment: a function of its top level with its name, or what stands between them, which has none."""
+
+    fragment: str
+    name: str
+    text: str
+
+
+def _parts(fragment: str) -> list[_Part]:
+    text, parts, at = _bare(_read(fragment)), [], 0
+    for found in _FUNCTION.finditer(text):
+        name = found[1] or f"{fragment} {found[2]}"
+        if name.startswith(fragment):
+            parts += [_Part(fragment, "", text[at : found.start()]), _Part(fragment, name, found[0])]
+            at = found.end()
+    return [*parts, _Part(fragment, "", text[at:])]
+
+
+def _reached(body: str, parts: list[_Part]) -> list[_Part]:
+    """Those that the text of a script leads to; a function that nobody names is left out."""
+    functions = {part.name: part for part in parts if part.name}
+    open_ends = [_Part("", "", body), *(part for part in parts if not part.name)]
+    reached = set(open_ends)
+    while open_ends:
+        part = open_ends.pop()
+        for word in _WORD.findall(part.text):
+            for name in (word, f"{part.fragment} {word.partition('.')[0]}"):
+                if name in functions and functions[name] not in reached:
+                    reached.add(functions[name])
+                    open_ends.append(functions[name])
+    return [part for part in parts if part in reached]
+
+
+def _wrap(fragment: str, text: str, *, is_late: bool) -> str:
+    if not is_late:
+        return f"local {fragment} = (function()\n{text}end)()"
+    # The table is there from the start, for others hold it; its first use fills it.
+    opening, ending = f"local {fragment} = {{}}\n", f"return {fragment}\n"
+    if opening not in text or not text.endswith(ending):
+        raise AssemblyError(f"lib/{fragment}.lua: it must be one table, local {fragment} = {{}} to return {fragment}")
+    filling = text.replace(opening, "", 1).removesuffix(ending)
+    return (
+        f"local {fragment} = setmetatable({{}}, {{__index = function({fragment}, _name)\n"
+        f"setmetatable({fragment}, nil)\n{filling}return {fragment}[_name]\nend}})"
+    )
 
 
 def _bare(text: str) -> str:

@@ -96,3 +96,7 @@ class RunHeader:
     """What in its keys contradicts the rest, if that ended the run."""
     paused: RunPause | None = None
     """Nothing of it is begun until it is resumed."""
+    rerun_of: str = ""
+    """The run that it is a re-run of."""
+    rerun_as: str = ""
+    """The newest run that is a re-run of it."""

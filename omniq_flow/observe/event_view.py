@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omniq_flow.client.client import Client
+from omniq_flow.observe.sound import read_sound, sound
 from omniq_flow.ops.runs import HistoryEntry, run_history, runs_of
 
 KEPT = 1_000
@@ -39,7 +40,8 @@ class EventReader:
         # A run that has just ended is read once more: its last events are the ones that matter.
         gone = [(event.run_id, event.queue) for event in list(self._events)[-MOST_RUNS:] if self._revs.get(event.run_id, -1) >= 0]
         wanted = list(dict.fromkeys([*places, *gone]))[:MOST_RUNS]
-        answers = client.execute_all([run_history(queue, run_id, -A_RUN) for run_id, queue in wanted]) if wanted else []
+        told = read_sound(client, [run_history(queue, run_id, -A_RUN) for run_id, queue in wanted])
+        answers: list[list[HistoryEntry]] = [sound(entries, []) for entries in told]
         fresh = []
         for (run_id, queue), entries in zip(wanted, answers, strict=True):
             last = self._revs.get(run_id, 0)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from omniq_flow.client.client import Client
 from omniq_flow.errors import NotFound
 from omniq_flow.model.names import FlowJobId
+from omniq_flow.observe.sound import Unsound, read_sound
 from omniq_flow.ops import lanes
-from omniq_flow.ops.command import Operation, number
+from omniq_flow.ops.command import number
 from omniq_flow.ops.lanes import LaneName
 
 MOST_SHOWN = 100
@@ -23,6 +24,8 @@ LOOKED_AT = 100_000
 SHORT_PAYLOAD = 4_096
 """A longer payload (bytes) is not read for a list."""
 _SLICE = 500
+DAMAGED = "damaged"
+"""The state that is shown of a job whose key was overwritten; its error tells how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class JobSnapshot:
     payload: str | None = None
     worker: str = ""
     """Who leased it, where that is known."""
+    is_cancelled: bool = False
+    """Whether its run is being cancelled, as far as that was asked: it still stands in its lane, and is put away when it is taken."""
 
     @property
     def step(self) -> FlowJobId | None:
@@ -181,10 +186,12 @@ def read_some(client: Client, queue: str, job_ids: Sequence[str]) -> dict[str, J
 
 
 def _read(client: Client, queue: str, ids: Sequence[str]) -> Iterator[JobSnapshot]:
-    asked: list[Operation] = [op for job_id in ids for op in (lanes.job_fields(queue, job_id), lanes.payload_bytes(queue, job_id))]
-    answers = client.execute_all(asked) if asked else []
+    asked = [op for job_id in ids for op in (lanes.job_fields(queue, job_id), lanes.payload_bytes(queue, job_id))]
+    answers = read_sound(client, asked)
     for job_id, fields, size in zip(ids, answers[::2], answers[1::2], strict=True):
-        if fields is not None:
+        if isinstance(fields, Unsound):
+            yield JobSnapshot(queue, job_id, DAMAGED, last_error=str(fields))
+        elif fields is not None:
             yield _snapshot(queue, job_id, fields, payload_bytes=size)
 
 

@@ -7,21 +7,28 @@ ticks the runs are counted instead. What was not read this time is shown as it w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from omniq_flow.client.client import Client
 from omniq_flow.errors import ReplyError
 from omniq_flow.model.clock import Clock, monotonic_ms, now_ms, show_duration
 from omniq_flow.observe.queues import QueueSnapshot, read_queue, read_queues
 from omniq_flow.observe.run_list import RunCounts, RunList, RunQuery
+from omniq_flow.observe.server_state import UNKNOWN, ServerState, ServerWatch
 from omniq_flow.observe.snapshot import RunSummary
+from omniq_flow.observe.sound import read_sound, sound
 from omniq_flow.ops import lanes
-from omniq_flow.ops.command import Operation, Query, text
+from omniq_flow.ops.jobs import is_of_old_layout, some_jobs
 
 QUEUES_A_TICK = 6
 RATED_QUEUES = 20
 RUNS_EVERY = 4
+OLD_EVERY = 32
+OLD_QUEUES = 5
+OLD_SAMPLE = 8
+"""Now and then so many jobs of each lane of a few queues are looked at for traces of an old client."""
 RATES = 16
 KEPT_DONE = 100
 """A queue keeps so many completed jobs: more than this a tick cannot be counted."""
@@ -75,7 +82,11 @@ class OverviewReader:
         self._rated_ms = 0
         self._rates: deque[float] = deque(maxlen=RATES)
         self._picture = Overview()
-        self._memory = 0.0
+        self._watch = ServerWatch()
+        self._server = UNKNOWN
+        self._skew_ms = 0
+        self._old: dict[str, str] = {}
+        self._old_turn = 0
 
     def read(self, client: Client, names: Sequence[str], visible: Sequence[str] = ()) -> Overview:
         """The next glance at these queues; `visible` are those that are looked at."""
@@ -83,11 +94,14 @@ class OverviewReader:
         if self._tick % RUNS_EVERY == 2:
             window = self._runs.read(client, names, RunQuery(), 0, 0, now_ms=self._clock())
             self._picture = replace(self._picture, runs=window.counts, failed=window.failed)
+        elif self._tick % OLD_EVERY == 4 and names:
+            self._look_for_old_clients(client, names)
         else:
             self._read_queues(client, names, visible)
         queues = tuple(self._known[name] for name in names if name in self._known)
         broken = tuple(Need(name, what, queue=name) for name, what in self._faults.items() if name in names)
-        needs = (*broken, *needs_of(queues, self._picture.failed, self._clock(), self._memory))
+        old = {name: job_id for name, job_id in self._old.items() if name in names}
+        needs = (*broken, *needs_of(queues, self._picture.failed, self._clock(), self._server, self._skew_ms, old))
         self._picture = replace(self._picture, queues=queues, rates=tuple(self._rates), needs=needs, faults=tuple(self._faults))
         return replace(self._picture, is_partial=self._tick < 2 or any(name not in self._known for name in names))
 
@@ -99,6 +113,7 @@ class OverviewReader:
             # One key of another type must not hide the other queues: each is asked alone, which happens rarely.
             found = [snapshot for name in turn for snapshot in self._alone(client, name)]
         for snapshot in found:
+            self._skew_ms = snapshot.at_ms - self._clock()
             self._known[snapshot.name] = snapshot
             self._faults.pop(snapshot.name, None)
         self._rate(client, [name for name in names if name not in self._faults][:RATED_QUEUES])
@@ -124,9 +139,7 @@ class OverviewReader:
 
     def _rate(self, client: Client, names: Sequence[str]) -> None:
         """How many jobs were completed since the last time, by the newest completed job that was seen then."""
-        asked: list[Operation] = [lanes.lane_ids(name, "completed", 0, KEPT_DONE) for name in names]
-        *answers, memory = client.execute_all([*asked, _memory()])
-        self._memory = memory
+        self._server, answers = self._watch.execute_all(client, [lanes.lane_ids(name, "completed", 0, KEPT_DONE) for name in names])
         passed, self._rated_ms = self._ticks() - self._rated_ms, self._ticks()
         done, is_first = 0, not self._last_done
         for name, ids in zip(names, answers, strict=True):
@@ -137,10 +150,27 @@ class OverviewReader:
         if not is_first and passed > 0:
             self._rates.append(1000 * done / passed)
 
+    def _look_for_old_clients(self, client: Client, names: Sequence[str]) -> None:
+        """Some jobs of some queues, in turn: what a client before OmniQ 3.0 published or leased lacks fields (wire §12)."""
+        turn = [names[(self._old_turn + n) % len(names)] for n in range(min(OLD_QUEUES, len(names)))]
+        self._old_turn += OLD_QUEUES
+        lists = iter(read_sound(client, [query for name in turn for query in some_jobs(name, OLD_SAMPLE)]))
+        places = [(name, job_id) for name in turn for _ in range(3) for job_id in sound(next(lists), [])]
+        found = read_sound(client, [is_of_old_layout(*place) for place in places])
+        self._old = {name: job_id for name, job_id in self._old.items() if name not in turn}
+        self._old |= {name: job_id for (name, job_id), is_old in zip(places, found, strict=True) if is_old is True}
 
-def needs_of(queues: Sequence[QueueSnapshot], failed: Sequence[RunSummary], now: int, memory: float = 0.0) -> tuple[Need, ...]:
-    """What needs somebody, the gravest first."""
-    found: list[Need] = []
+
+def needs_of(
+    queues: Sequence[QueueSnapshot],
+    failed: Sequence[RunSummary],
+    now: int,
+    server: ServerState = UNKNOWN,
+    skew_ms: int = 0,
+    old: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Need, ...]:
+    """What needs somebody, the gravest first. `old` names queues with a job that an old client left its traces on."""
+    found = [Need("server", what.removeprefix("the server "), kind="server") for what in server.refusals]
     for q in queues:
         waiting = q.waiting + q.group_waiting
         if q.state == "no worker":
@@ -165,21 +195,11 @@ def needs_of(queues: Sequence[QueueSnapshot], failed: Sequence[RunSummary], now:
         if q.drift:
             d = q.drift[0]
             found.append(Need(q.name, f"its counter {d.counter} says {d.counted}, there are {d.found}", "", q.name))
-    if memory > MOST_MEMORY:
-        found.append(Need("server", f"{100 * memory:.0f} % of its memory is used", "raise maxmemory or make room", kind="server"))
-    skew = max((q.at_ms for q in queues), default=now) - now
-    if abs(skew) > MOST_SKEW_MS and queues and any(q.at_ms for q in queues) and skew > 0:
-        found.append(Need("clock", f"the server's clock is {show_duration(abs(skew))} ahead of this one", "", kind="server"))
+    for name, job_id in old.items():
+        found.append(Need(name, f"an OmniQ client before 3.0 uses it (job {job_id}): its figures drift", "update that client", name))
+    if MOST_MEMORY < server.memory <= 1:
+        found.append(Need("server", f"{100 * server.memory:.0f} % of its memory is used", "raise maxmemory or make room", kind="server"))
+    if abs(skew_ms) > MOST_SKEW_MS:
+        way = "ahead of" if skew_ms > 0 else "behind"
+        found.append(Need("clock", f"the server's clock is {show_duration(abs(skew_ms))} {way} this one", kind="server"))
     return tuple(found)
-
-
-def _memory() -> Query[float]:
-    """Read how much of its memory the server uses, 0…1; 0 if it has no limit."""
-
-    def parse(reply: object) -> float:
-        rows = [row.partition(":") for row in text(reply).splitlines()]  # type: ignore[arg-type]
-        said = {name: value.strip() for name, _, value in rows}
-        used, most = int(said.get("used_memory", "0") or 0), int(said.get("maxmemory", "0") or 0)
-        return used / most if most else 0.0
-
-    return Query(("INFO", "memory"), parse)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from omniq_flow.client.client import Client
+from omniq_flow.observe.notes import note_of
 from omniq_flow.ops import lanes
 from omniq_flow.ops.admin import is_paused
 from omniq_flow.ops.command import Operation, number
@@ -188,7 +189,7 @@ def _snapshot(name: str, row: Sequence[Any], oldest_wait_ms: int, now_ms: int) -
     return QueueSnapshot(
         name,
         is_paused=paused,
-        pause=PauseNote(note.get("by", ""), number(note.get("at_ms")), note.get("reason", "")) if paused and note else None,
+        pause=note_of(note) if paused else None,
         waiting=found["wait"],
         group_waiting=stats.get("group_waiting", 0),
         active=found["active"],

@@ -17,6 +17,7 @@ from omniq_flow.model.runs import Failure, RunHeader
 from omniq_flow.model.states import StepState
 from omniq_flow.observe.history import HistoryFold
 from omniq_flow.observe.snapshot import RunSnapshot, RunSummary, StepFailure, tally_steps
+from omniq_flow.observe.sound import Unsound, damaged, read_sound, sound
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Operation, Query, texts
 from omniq_flow.ops.runs import HistoryEntry, plan_of, run_facts, run_header, run_history, run_outputs, run_tallies, runs_of
@@ -159,13 +160,13 @@ def _summaries(client: Client, places: list[tuple[str, str]], plans: dict[tuple[
     """Runs that vanish meanwhile are left out."""
     if not places:
         return []
-    headers = client.execute_all([_maybe_header(queue, run_id) for queue, run_id in places])
-    there = [header for header in headers if header is not None]
+    headers = read_sound(client, [_maybe_header(queue, run_id) for queue, run_id in places])
+    there = [damaged(*place, h) if isinstance(h, Unsound) else h for place, h in zip(places, headers, strict=True) if h is not None]
     tallies = [run_tallies(header.queue, header.run_id) for header in there]
     missing = list(dict.fromkeys((h.queue, h.plan_sha) for h in there if (h.queue, h.plan_sha) not in plans))
-    answers: list[Any] = client.execute_all([*tallies, *(_maybe_plan(*place) for place in missing)])
-    plans.update(zip(missing, answers[len(there) :], strict=True))
-    return [_summary(h, counts, plans[h.queue, h.plan_sha]) for h, counts in zip(there, answers, strict=False)]
+    answers = read_sound(client, [*tallies, *(_maybe_plan(*place) for place in missing)])
+    plans.update(zip(missing, (sound(plan, None) for plan in answers[len(there) :]), strict=True))
+    return [_summary(h, sound(counts, {}), plans[h.queue, h.plan_sha]) for h, counts in zip(there, answers, strict=False)]
 
 
 def _summary(header: RunHeader, counts: dict[str, int], plan: Plan | None) -> RunSummary:

@@ -19,6 +19,7 @@ from omniq_flow.model.plan import Plan
 from omniq_flow.model.runs import RunHeader
 from omniq_flow.model.states import RunState
 from omniq_flow.observe.snapshot import RunSummary, tally_steps
+from omniq_flow.observe.sound import Unsound, damaged, read_sound, sound
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Operation, Query, number
 from omniq_flow.ops.runs import plan_of, run_header, run_tallies, runs_of
@@ -181,7 +182,7 @@ class RunList:
     def _learn(self, client: Client, places: Sequence[tuple[str, str]], now_ms: int) -> None:
         """Read the headers that are not known, or that may have changed."""
         wanted = [p for p in places if not ((h := self._known.get(p[1])) and h.state.is_ended)]
-        headers = client.execute_all([_maybe(run_header(*place)) for place in wanted]) if wanted else []
+        headers = _headers(wanted, read_sound(client, [_maybe(run_header(*place)) for place in wanted]))
         self._note(headers, now_ms)
         self._known |= {h.run_id: h for h in headers if h is not None and not h.state.is_ended}
 
@@ -197,16 +198,16 @@ class RunList:
         again = [p for p in self._doubtful() if p not in places]
         behind = [*again, *(p for p in self._ended if p[1] not in self._known)][: left - len(plans) - 2 * len(places)]
         heads = [*places, *behind]
-        asked: list[Operation] = [_maybe(run_header(*p)) for p in heads]
+        asked: list[Query[Any]] = [_maybe(run_header(*p)) for p in heads]
         asked += [run_tallies(*p) for p in places]
         asked += [_maybe(plan_of(*key)) for key in plans]
-        answers = client.execute_all(asked) if asked else []
-        headers = answers[: len(heads)]
+        answers = read_sound(client, asked)
+        headers = _headers(heads, answers[: len(heads)])
         tallies = answers[len(heads) : len(heads) + len(places)]
-        self._plans.update(zip(plans, answers[len(heads) + len(places) :], strict=True))
+        self._plans.update(zip(plans, (sound(plan, None) for plan in answers[len(heads) + len(places) :]), strict=True))
         self._gone |= {key for key in plans if self._plans[key] is None}
         self._note(headers, now_ms)
-        return [self._summary(h, t) for h, t in zip(headers, tallies, strict=False) if h is not None]
+        return [self._summary(h, sound(t, {})) for h, t in zip(headers, tallies, strict=False) if h is not None]
 
     def _missing_plans(self) -> list[tuple[str, str]]:
         return [key for key, plan in self._plans.items() if plan is None and key not in self._gone]
@@ -243,6 +244,10 @@ class RunList:
 
 def _bare(header: RunHeader) -> RunSummary:
     return RunSummary(header, 0, 0, 0)
+
+
+def _headers(places: Sequence[tuple[str, str]], answers: Sequence[Any]) -> list[RunHeader | None]:
+    return [damaged(*place, answer) if isinstance(answer, Unsound) else answer for place, answer in zip(places, answers, strict=True)]
 
 
 def _cards(queue: str) -> tuple[Operation, ...]:

@@ -55,3 +55,8 @@ def number(value: bytes | str | int | float | None) -> int:
 
 def texts(values: Sequence[bytes | str]) -> list[str]:
     return [text(v) for v in values]
+
+
+def one_word(by: str) -> str:
+    """Who does something, as one line of a history holds it."""
+    return "_".join(by.split())[:500]

@@ -123,6 +123,16 @@ def ended(queue: str) -> str:
     return flow_key(queue, "end")
 
 
+def copy(queue: str, run_id: str) -> str:
+    """HASH: how far the facts of a re-run that has not begun are copied."""
+    return flow_key(queue, "copy", run_id)
+
+
+def copies(queue: str) -> str:
+    """ZSET: re-run that has not begun -> when it is given up."""
+    return flow_key(queue, "copies")
+
+
 def pause_note(queue: str) -> str:
     """HASH: who paused the queue, when (ms) and why; counts only while the queue is paused."""
     return flow_key(queue, "pause")

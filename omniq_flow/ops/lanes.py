@@ -54,6 +54,12 @@ def lane_ids(queue: str, lane: LaneName, offset: int, count: int, gid: str = "")
     return Query((command, lane_key(queue, lane, gid), offset, offset + count - 1), texts)
 
 
+def lane_place(queue: str, lane: LaneName, job_id: str, gid: str = "") -> Query[int]:
+    """Read at which place of a lane a job stands, −1 if it does not. A list is gone through from its beginning."""
+    command = "ZRANK" if lane in _BY_SCORE else "LPOS"
+    return Query((command, lane_key(queue, lane, gid), job_id), lambda reply: -1 if reply is None else number(reply))
+
+
 def job_fields(queue: str, job_id: str) -> Query[dict[str, str] | None]:
     """Read a job's hash without its payload; None if there is no such job."""
 

@@ -16,7 +16,7 @@ from omniq_flow.model.routes import JSON, records
 from omniq_flow.model.runs import Fact, RunHeader, RunPause
 from omniq_flow.model.states import RunState, StepState
 from omniq_flow.ops import keys
-from omniq_flow.ops.command import Arg, Command, Query, number, text, texts
+from omniq_flow.ops.command import Arg, Command, Query, number, one_word, text, texts
 
 INPUT = ":input"
 
@@ -160,7 +160,7 @@ def run_retry(
             raise _not_retried(queue, run_id, code, about)
         return Retried(int(about[0]), code == "RETRIED")
 
-    args: tuple[Arg, ...] = (now_ms, run_id, epoch, budget, *_signed(by, reason), len(redo), *redo, *only)
+    args: tuple[Arg, ...] = (now_ms, run_id, epoch, budget, *signed(by, reason), len(redo), *redo, *only)
     return Command("flow/run_retry", (keys.anchor(queue),), args, parse)
 
 
@@ -168,7 +168,7 @@ def _not_retried(queue: str, run_id: str, code: str, about: list[str]) -> OmniqF
     where = f"queue {queue}"
     match code:
         case "GONE":
-            return _no_run(queue, run_id)
+            return no_run(queue, run_id)
         case "DAMAGED":
             return Conflict(f"run {run_id} is damaged and can not be retried: {about[0]}", where=where, hint="start a new run")
         case "NO_STEP":
@@ -214,13 +214,13 @@ def run_cancel(queue: str, run_id: str, *, limit: int = 0, by: str = "", reason:
     def parse(reply: Any) -> Cancelled:
         code, *about = reply
         if text(code) == "GONE":
-            raise _no_run(queue, run_id)
+            raise no_run(queue, run_id)
         if text(code) == "CONFLICT":
             raise Conflict(f"run {run_id} has ended: it {_ended(text(about[0]))}", where=f"queue {queue}", hint="nothing is left to cancel")
         state, open_, has_more, is_new = about
         return Cancelled(RunState(text(state)), number(open_), bool(number(has_more)), bool(number(is_new)))
 
-    return Command("flow/run_cancel", (keys.anchor(queue),), (now_ms, run_id, limit, *_signed(by, reason)), parse)
+    return Command("flow/run_cancel", (keys.anchor(queue),), (now_ms, run_id, limit, *signed(by, reason)), parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,14 +248,14 @@ def _pausing(script: str, queue: str, run_id: str, by: str, reason: str, now_ms:
     def parse(reply: Any) -> PauseChanged:
         code, *about = map(text, reply)
         if code == "GONE":
-            raise _no_run(queue, run_id)
+            raise no_run(queue, run_id)
         if code == "CONFLICT":
             what = "is being cancelled" if about[0] == RunState.CANCELLING else f"has ended: it {_ended(about[0])}"
             raise Conflict(f"run {run_id} {what}", where=f"queue {queue}", hint="only a run that goes on is paused and resumed")
         was_paused, note = about
         return PauseChanged(was_paused == "1", RunPause.parse(note))
 
-    return Command(script, (keys.anchor(queue),), (now_ms, run_id, *_signed(by, reason)), parse)
+    return Command(script, (keys.anchor(queue),), (now_ms, run_id, *signed(by, reason)), parse)
 
 
 def run_remove(queue: str, run_id: str, *, now_ms: int = SERVER_TIME) -> Command[None]:
@@ -267,14 +267,14 @@ def run_remove(queue: str, run_id: str, *, now_ms: int = SERVER_TIME) -> Command
     def parse(reply: Any) -> None:
         code, *about = texts(list(reply))
         if code == "GONE":
-            raise _no_run(queue, run_id)
+            raise no_run(queue, run_id)
         if code == "CONFLICT":
             raise Conflict(f"run {run_id} is {about[0]}", where=f"queue {queue}", hint=f"omniq-flow runs cancel {run_id} ends it first")
 
     return Command("flow/run_remove", (keys.anchor(queue),), (now_ms, run_id), parse)
 
 
-def _no_run(queue: str, run_id: str) -> NotFound:
+def no_run(queue: str, run_id: str) -> NotFound:
     return NotFound(f"no run {run_id} in queue {queue}", hint="omniq-flow runs list shows the runs there are")
 
 
@@ -282,9 +282,9 @@ def _ended(state: str) -> str:
     return "was cancelled" if state == RunState.CANCELLED else state
 
 
-def _signed(by: str, reason: str) -> tuple[str, str]:
+def signed(by: str, reason: str) -> tuple[str, str]:
     """Who and why, as one line of a history holds them: who is one word."""
-    return "_".join(by.split())[:WORDS], " ".join(reason.split())[:WORDS]
+    return one_word(by), " ".join(reason.split())[:WORDS]
 
 
 def newest_failed(queue: str, count: int) -> Query[list[str]]:
@@ -310,7 +310,10 @@ def run_purge(queue: str, *, keep_runs: int = 1_000, limit: int = 200, now_ms: i
     )
 
 
-HEADER_FIELDS = ("flow", "sha", "state", "epoch", "open", "rev", "gid", "key", "created_ms", "ended_ms", "damage", "paused")
+HEADER_FIELDS = (
+    *("flow", "sha", "state", "epoch", "open", "rev", "gid", "key", "created_ms", "ended_ms", "damage", "paused"),
+    *("rerun_of", "rerun_as"),
+)
 
 
 def run_header(queue: str, run_id: str) -> Query[RunHeader]:
@@ -318,8 +321,8 @@ def run_header(queue: str, run_id: str) -> Query[RunHeader]:
 
     def parse(reply: Any) -> RunHeader:
         if reply[0] is None:
-            raise _no_run(queue, run_id)
-        flow, sha, state, epoch, open_, rev, gid, key, created, ended, damage, paused = reply
+            raise no_run(queue, run_id)
+        flow, sha, state, epoch, open_, rev, gid, key, created, ended, damage, paused, rerun_of, rerun_as = reply
         return RunHeader(
             run_id,
             text(flow),
@@ -335,6 +338,8 @@ def run_header(queue: str, run_id: str) -> Query[RunHeader]:
             number(ended),
             text(damage),
             RunPause.parse(text(paused)),
+            text(rerun_of),
+            text(rerun_as),
         )
 
     return Query(("HMGET", keys.header(queue, run_id), *HEADER_FIELDS), parse)

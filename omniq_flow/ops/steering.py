@@ -12,7 +12,7 @@ from typing import Any
 from omniq_flow.model.clock import SERVER_TIME
 from omniq_flow.model.names import check_queue
 from omniq_flow.ops import keys
-from omniq_flow.ops.command import Command, number
+from omniq_flow.ops.command import Command, number, one_word
 from omniq_flow.ops.replies import ERR, OK, BatchResultItem, reading, unexpected
 
 NOTE_CHARACTERS = 500
@@ -80,8 +80,11 @@ def group_limit(queue: str, gid: str, limit: int | None, *, now_ms: int = SERVER
     return Command("flow/group_limit", (keys.anchor(check_queue(queue)),), args, reading("GROUP_LIMIT", read))
 
 
-def job_run_now(queue: str, job_id: str, *, now_ms: int = SERVER_TIME) -> Command[BatchResultItem]:
-    """Let a delayed job wait for a worker now; refused as `NO_JOB` or `NOT_DELAYED`, which the answer tells."""
+def job_run_now(queue: str, job_id: str, *, by: str = "", now_ms: int = SERVER_TIME) -> Command[BatchResultItem]:
+    """Let a delayed job wait for a worker now; refused as `NO_JOB` or `NOT_DELAYED`, which the answer tells.
+
+    `by` goes into the history of the run whose job it is.
+    """
 
     def parse(reply: Any) -> BatchResultItem:
         word, *rest = [part.decode() if isinstance(part, bytes) else str(part) for part in reply]
@@ -91,7 +94,7 @@ def job_run_now(queue: str, job_id: str, *, now_ms: int = SERVER_TIME) -> Comman
             raise unexpected("JOB_RUN_NOW", word)
         return BatchResultItem(job_id, "OK")
 
-    return Command("flow/job_run_now", (keys.anchor(check_queue(queue)),), (now_ms, job_id), parse, is_repeatable=False)
+    return Command("flow/job_run_now", (keys.anchor(check_queue(queue)),), (now_ms, one_word(by), job_id), parse, is_repeatable=False)
 
 
 def _change(operation: str) -> Callable[[Any], PauseChange]:

@@ -14,7 +14,7 @@ import shlex
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -27,6 +27,7 @@ from omniq_flow.ops import admin
 from omniq_flow.ops.admin import MAX_BATCH
 from omniq_flow.ops.command import Command
 from omniq_flow.ops.replies import BatchResultItem
+from omniq_flow.ops.runs import Started
 from omniq_flow.ops.steering import group_limit, job_run_now, queue_pause, queue_resume
 
 MANY = 50
@@ -77,6 +78,14 @@ class Action:
     typed: str = ""
     """What has to be typed to confirm it."""
     details: tuple[str, ...] = ()
+    signed: Callable[[str], Action] | None = None
+    """The same with a reason that is kept; None for what keeps none."""
+    queue: str = ""
+    """Where a run begins."""
+
+    def because(self, reason: str) -> Action:
+        """The same with a reason, where one is kept."""
+        return self.signed(reason) if reason and self.signed is not None else self
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -133,6 +142,9 @@ class Hands:
 
 def _outcomes(ids: Sequence[str], answer: Any) -> Iterator[Outcome]:
     """What an answer says of each thing: a batch tells it one by one, anything else was done as a whole."""
+    if isinstance(answer, Started):
+        yield Outcome(answer.run_id, True, "" if answer.is_new else "the key had begun it before")
+        return
     items = answer if isinstance(answer, list) else [answer]
     if all(isinstance(item, BatchResultItem) for item in items):
         for item in items:
@@ -146,7 +158,7 @@ def retry_jobs(queue: str, ids: Sequence[str], *, is_filter: bool = False) -> Ac
     """Start failed jobs over; the run of a step run goes on with it."""
     if not ids:
         return None
-    slices = tuple(Slice.of(admin.retry_failed_batch(queue, piece), piece) for piece in _pieces(ids))
+    slices = tuple(Slice.of(admin.retry_failed_batch(queue, piece, by=whoami()), piece) for piece in _pieces(ids))
     label = f"retry {_count(ids, 'failed job')} of queue {queue}"
     action = Action("retry", label, command_of("jobs", f"retry {queue}", ids), slices, details=_kinds(ids))
     return graded(action, free=1, is_filter=is_filter)
@@ -156,7 +168,7 @@ def remove_jobs(queue: str, lane: admin.Lane, ids: Sequence[str], *, is_filter: 
     """Remove jobs of a lane for good."""
     if not ids:
         return None
-    slices = tuple(Slice.of(admin.remove_jobs_batch(queue, lane, piece), piece) for piece in _pieces(ids))
+    slices = tuple(Slice.of(admin.remove_jobs_batch(queue, lane, piece, by=whoami()), piece) for piece in _pieces(ids))
     label = f"remove {_count(ids, 'job')} from {lane} of queue {queue}"
     has_steps = any(FlowJobId.parse(job_id) for job_id in ids)
     details = (*_kinds(ids), *(["a step run that waits for its job fails as JobRemoved"] if has_steps else []))
@@ -169,7 +181,7 @@ def run_jobs_now(queue: str, ids: Sequence[str]) -> Action | None:
     """Let delayed jobs wait for a worker now."""
     if not ids:
         return None
-    slices = tuple(Slice.of(job_run_now(queue, job_id), (job_id,)) for job_id in ids)
+    slices = tuple(Slice.of(job_run_now(queue, job_id, by=whoami()), (job_id,)) for job_id in ids)
     label = f"run {_count(ids, 'delayed job')} of queue {queue} now"
     return graded(Action("run_now", label, command_of("jobs", f"run-now {queue}", ids), slices), free=1)
 
@@ -212,7 +224,7 @@ def graded(action: Action, *, free: int = 0, is_filter: bool = False) -> Action:
         risk, typed = Risk.TYPE, str(number)
     else:
         risk, typed = (Risk.NONE if number <= free else Risk.ASK), ""
-    return Action(action.kind, action.label, action.command, action.slices, risk, typed, action.details)
+    return replace(action, risk=risk, typed=typed)
 
 
 def _pieces(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:

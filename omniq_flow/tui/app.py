@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,20 +16,28 @@ from typing import Any
 from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 
+from omniq_flow.client.connect import Target
 from omniq_flow.errors import OmniqFlowError, ServerUnavailable
+from omniq_flow.flow.definition import Flow
 from omniq_flow.model.clock import Clock, monotonic_ms, now_ms
 from omniq_flow.observe.around import Around
-from omniq_flow.ops.lanes import LANES, LaneName
+from omniq_flow.ops.lanes import LaneName
 from omniq_flow.tui.actions import Action, Deed, Hands, Outcome, Risk
-from omniq_flow.tui.away import AwayScreen
+from omniq_flow.tui.ascii import Ascii
+from omniq_flow.tui.away import AwayScreen, url_fault
+from omniq_flow.tui.command_line import obey
 from omniq_flow.tui.dialogs import Ask, Choice, Confirm, Pages, Progress, Results, deed_lines, help_lines
-from omniq_flow.tui.feed import INTERVALS_MS, Arrived, Failed, Lost, News, Source, Surrounded
+from omniq_flow.tui.feed import INTERVALS_MS, Answered, Arrived, Ended, Failed, Lost, News, Source, Surrounded
 from omniq_flow.tui.header import Status
-from omniq_flow.tui.keys import EVERYWHERE, bindings, help_rows
+from omniq_flow.tui.keys import EVERYWHERE, bindings, help_rows, mapped
+from omniq_flow.tui.new_run import ask_for_run
 from omniq_flow.tui.page import Page
+from omniq_flow.tui.pager import page_text
+from omniq_flow.tui.run_text import clock_time
 from omniq_flow.tui.screens.counters import CountersPage
 from omniq_flow.tui.screens.events import EventsPage
 from omniq_flow.tui.screens.groups import GroupsPage
@@ -84,25 +93,42 @@ class FlowApp(App[None]):
         where: str,
         hands: Hands | None = None,
         queues: Sequence[str] = (),
+        flows: Sequence[Flow] = (),
         profile: str = "",
         run: tuple[str, str] | None = None,
+        keys: Mapping[str, str] | None = None,
+        color: str = "",
+        is_ascii: bool = False,
+        retries: bool = True,
+        elsewhere: Callable[[str], tuple[Source, Hands | None]] | None = None,
         clock: Clock = now_ms,
         ticks: Clock = monotonic_ms,
     ) -> None:
         super().__init__()
+        if is_ascii:
+            self._filters.append(Ascii())
         self.source = source
         self.hands = hands
         self.clock = clock
         self.ticks = ticks
         self.around = Around(queues=tuple(queues))
-        self.status = Status(where, profile, is_read_only=hands is None)
+        self.status = Status(where, profile, color, is_read_only=hands is None)
+        self._retries = retries
+        self._elsewhere = elsewhere
+        self.failure: BaseException | None = None
+        """What it broke on."""
+        self.flows = tuple(flows)
         self.deeds: list[Deed] = []
+        self.troubles: list[tuple[int, str]] = []
         self.tabs = [(key, page.TITLE_) for key, page in SCREENS]
         self.pages: dict[str, Page] = {}
+        self.keymap = dict(keys or {})
+        self.everywhere = mapped(EVERYWHERE, self.keymap)
+        self.set_keymap(self.keymap)
         self._first_run = run
         self._history: list[str] = []
         self._arrived_ms = 0
-        self._lost: Lost | None = None
+        self.lost: Lost | None = None
         self._away: AwayScreen | None = None
         self._blurred_ms = -1
         self._is_resting = False
@@ -123,22 +149,40 @@ class FlowApp(App[None]):
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, Page)), None)
 
     def on_mount(self) -> None:
-        self._catch_signals()
         self.set_interval(1.0, self._second)
-        self.source.start(lambda news: self.post_message(Told(news)))
+        self._listen()
         self.action_page(SCREENS[0][1].TITLE_)
         if self._first_run is not None:
             self.open_run(*self._first_run)
 
-    def _catch_signals(self) -> None:
+    def get_driver_class(self) -> type[Driver]:
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from omniq_flow.tui.terminal import Terminal
+
+        return Terminal
+
+    async def run_async(self, *args: Any, **options: Any) -> None:
+        # Before the terminal is set up: a signal may come while it is.
+        self.catch_signals()
+        await super().run_async(*args, **options)
+
+    def catch_signals(self) -> None:
         """Leave in good order when told to: the terminal must not stay as the screen needs it (C128)."""
-        if not self.is_headless:
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
+
+    def action_suspend_process(self) -> None:
+        """Go to the background. Only as a job of a shell: nobody else would wake it again."""
+        if os.getsid(0) != os.getpid() == os.getpgrp():
+            super().action_suspend_process()
+        else:
+            self.say("there is no shell here that could bring it back", is_bad=True)
 
     def _fatal_error(self) -> None:
         """Replaces Textual's picture of all frames and their variables, among which is the server's password."""
-        error = sys.exc_info()[1]
+        error = self.failure = sys.exc_info()[1]
         logger.error("the terminal UI failed", exc_info=error)
         self.panic(Text(safe(f"omniq-flow: the terminal UI failed: {type(error).__name__}: {error}")))
 
@@ -158,25 +202,65 @@ class FlowApp(App[None]):
                 if is_new and self.page is not None:
                     self.page.look()
             case Failed(name, error):
+                self._heard()
                 if self.page is not None and self.page.name == name:
                     self.page.fail(error)
+            case Answered(_, OmniqFlowError() as error):
+                self.complain(error)
+            case Answered(then, answer):
+                then(answer)
             case Lost() as lost:
                 self._lose(lost)
+            case Ended(error):
+                raise error
 
     def _take(self, news: Arrived) -> None:
-        self._arrived_ms, self._lost = self.ticks(), None
+        self._arrived_ms = self.ticks()
+        self._heard()
         self._set(rtt_ms=news.pulse.rtt_ms, stale_ms=-1)
-        if self._away is not None:
-            away, self._away = self._away, None
-            if away in self.screen_stack:
-                self.pop_screen()
         page = self.page
         if page is not None and page.name == news.name and page.is_ready:
             page.set_stale(False)
             page.show(news.picture)
 
+    def _heard(self) -> None:
+        """The server answers, whatever it says."""
+        if self.lost is not None:
+            self.lost = None
+            self._set(lost_at="")
+        if self._away is not None:
+            away, self._away = self._away, None
+            while away in self.screen_stack:
+                self.pop_screen()
+
+    def _listen(self) -> None:
+        source = self.source
+        source.start(lambda news: self.post_message(Told(news)) if source is self.source else None)
+
+    def action_other_server(self) -> None:
+        """Ask for another address, where the server is not."""
+        if self._elsewhere is not None:
+            self.push_screen(Ask("url", "address of the server", check=url_fault), self._move)
+
+    def _move(self, url: object) -> None:
+        if not isinstance(url, str) or self._elsewhere is None:
+            return
+        self.run_worker(asyncio.to_thread(self.source.stop), group="moving", exit_on_error=False)
+        if self.hands is not None:
+            self.hands.close()
+        self.source, self.hands = self._elsewhere(url)
+        self.status = replace(self.status, where=Target.parse(url).where, profile="", color="")
+        self._listen()
+        if self.page is not None:
+            self.source.look(self.page.want())
+
     def _lose(self, lost: Lost) -> None:
-        self._lost = lost
+        if self.lost is None:
+            self.status = replace(self.status, lost_at=clock_time(self.clock()))
+        self.lost = lost
+        if not self._retries:
+            self.exit(return_code=lost.error.exit_code)
+            return
         if self._arrived_ms == 0 and self._away is None:
             self._away = AwayScreen()
             self.push_screen(self._away)
@@ -184,11 +268,11 @@ class FlowApp(App[None]):
 
     def _second(self) -> None:
         """What changes by itself: ages, the countdown, whether the picture is still fresh."""
-        if self._away is not None and self._lost is not None and self._away.is_mounted:
-            self._away.show(self._lost.error, self._lost.attempt, self._lost.again_ms - self.ticks())
+        if self._away is not None and self.lost is not None and self._away.is_mounted:
+            self._away.show(self.lost.error, self.lost.attempt, self.lost.again_ms - self.ticks())
         waited = self.ticks() - self._arrived_ms
         is_late = waited > self.status.interval_ms + LATE_MS and not self._is_resting
-        is_stale = self._arrived_ms > 0 and (self._lost is not None or is_late)
+        is_stale = self._arrived_ms > 0 and (self.lost is not None or is_late)
         self._set(stale_ms=waited if is_stale else -1)
         if self.page is not None and self.page.is_ready:
             self.page.set_stale(is_stale)
@@ -259,6 +343,14 @@ class FlowApp(App[None]):
     def action_now(self) -> None:
         self.source.ask_now()
 
+    def action_pane(self, by: int) -> None:
+        if self.page is not None:
+            self.page.resize_pane(by)
+
+    def action_wide(self) -> None:
+        if self.page is not None:
+            self.page.widen()
+
     def action_slower(self) -> None:
         self._pace(1)
 
@@ -276,6 +368,7 @@ class FlowApp(App[None]):
 
     def complain(self, error: OmniqFlowError) -> None:
         hint = f" – {error.hint}" if error.hint else ""
+        self.troubles = [*self.troubles, (self.clock(), error.message)][-MOST_DEEDS:]
         self.say(f"{error.message}{hint}", is_bad=True)
 
     def copy(self, text: str) -> None:
@@ -297,14 +390,14 @@ class FlowApp(App[None]):
         for key, title in self.tabs:
             yield SystemCommand(title, f"screen {key}", partial(self.action_page, title))
         if self.page is not None:
-            for one in (*self.page.shown_keys(), *EVERYWHERE):
+            for one in (*self.page.shown_keys(), *self.everywhere):
                 yield SystemCommand(one.help or one.label, f"key {one.name}", partial(self.run_action, one.action, self.page))
         yield from super().get_system_commands(screen)
 
     def action_help(self) -> None:
         page = self.page
         if page is not None:
-            rows = help_rows(page.shown_keys(), has_marks=bool(page.query(Table)))
+            rows = help_rows(page.shown_keys(), self.everywhere, has_marks=bool(page.query(Table)))
             self.push_screen(Pages("help", f"keys of {page.TITLE_}", help_lines(rows)))
 
     def action_command_log(self) -> None:
@@ -314,30 +407,19 @@ class FlowApp(App[None]):
         self.push_screen(Ask("command", ":"), self._command)
 
     def _command(self, words: object) -> None:
-        if not isinstance(words, str) or not words.strip():
-            return
-        verb, *rest = words.split()
-        titles = {title.casefold(): title for _, title in self.tabs}
-        if verb in ("q", "quit"):
-            self.exit()
-        elif verb.casefold() in titles:
-            self.action_page(titles[verb.casefold()])
-        elif verb == "queue" and rest:
-            lane = rest[1] if len(rest) > 1 else "wait"
-            if lane in LANES:
-                self.open_lane(rest[0], next(name for name in LANES if name == lane))
-            else:
-                self.say(f"there is no lane {lane}; there are {', '.join(LANES)}", is_bad=True)
-        elif verb == "run" and rest:
-            self._find_run(rest[0])
-        else:
-            self.say(f"{verb}: not known; there are run ID, queue NAME LANE, {', '.join(titles)}, q", is_bad=True)
+        if isinstance(words, str) and words.strip():
+            obey(self, words)
 
-    def _find_run(self, name: str) -> None:
-        runs = self.pages.get("Runs")
-        if isinstance(runs, RunsPage):
-            self.action_page("Runs")
-            runs.search_text(name)
+    def action_open_value(self) -> None:
+        """Show the value under the cursor in the pager."""
+        if self.page is not None and (value := self.page.value()) is not None:
+            name, question = value
+            self.source.ask(question, partial(page_text, self, name))
+
+    def action_new_run(self) -> None:
+        """Begin a run: choose a flow if there are several, fill in its input."""
+        if self._may_act():
+            ask_for_run(self, self.flows)
 
     def perform(self, action: Action | None, *, none: str = "there is nothing here to which this can be done") -> None:
         """Carry out an action, after the confirmation that it needs."""
@@ -348,7 +430,7 @@ class FlowApp(App[None]):
         elif action.risk is Risk.NONE:
             self._do(action)
         else:
-            self.push_screen(Confirm(action, self._place()), lambda yes: self._do(action) if yes else None)
+            self.push_screen(Confirm(action, self._place()), lambda why: self._do(action.because(why)) if isinstance(why, str) else None)
 
     def choose(self, actions: Sequence[Action]) -> None:
         """Let one of several actions be chosen."""
@@ -410,4 +492,7 @@ class FlowApp(App[None]):
         elif deed.refused:
             self.say(f"{deed.action.label}: refused, {deed.refused[0].why}", is_bad=True)
         else:
-            self.say(f"{deed.action.label}: done")
+            why = deed.outcomes[0].why if deed.outcomes else ""
+            self.say(f"{deed.action.label}: done" + (f", {why}" if why else ""))
+            if deed.action.queue and deed.outcomes:
+                self.open_run(deed.action.queue, deed.outcomes[0].id)

@@ -6,7 +6,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
 
-from omniq_flow.errors import ServerUnavailable
+from omniq_flow.client.connect import Target
+from omniq_flow.errors import ServerUnavailable, UsageError
 from omniq_flow.tui.canvas import Board
 from omniq_flow.tui.text import BLANK, line, wrap
 
@@ -17,10 +18,23 @@ HINTS = (
 )
 
 
+def url_fault(url: str) -> str:
+    """Why a text is no address; empty if it is one."""
+    try:
+        Target.parse(url)
+    except UsageError as error:
+        return f"{error.message}; {error.hint}"
+    return ""
+
+
 class AwayScreen(Screen[None]):
     """Heals by itself: it is gone as soon as the server answers."""
 
-    BINDINGS = [Binding("ctrl+r", "app.now", "now", show=False), Binding("q", "app.quit", "quit", show=False)]  # noqa: RUF012
+    BINDINGS = [  # noqa: RUF012
+        Binding("ctrl+r", "app.now", "now", show=False),
+        Binding("e", "app.other_server", "another address", show=False),
+        Binding("q", "app.quit", "quit", show=False),
+    ]
     DEFAULT_CSS = "AwayScreen { layout: vertical; }"
 
     def __init__(self) -> None:
@@ -45,5 +59,5 @@ class AwayScreen(Screen[None]):
             BLANK,
             *(line(("  " + hint, "dim")) for hint in HINTS),
             BLANK,
-            line("  ", ("ctrl-r", "key"), " now   ", ("q", "key"), " quit"),
+            line("  ", ("ctrl-r", "key"), " now   ", ("e", "key"), " another address   ", ("q", "key"), " quit"),
         )

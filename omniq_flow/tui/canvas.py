@@ -10,7 +10,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from omniq_flow.tui.text import BLANK, Line, Span, fit, safe
+from omniq_flow.tui.text import BLANK, Line, Span, fit, plain, safe
 
 TONES = ("good", "bad", "warn", "busy", "dim", "title", "head", "frame", "mark", "tab", "on", "key", "alarm")
 
@@ -69,7 +69,8 @@ class Canvas(Widget):
 
     def _tone(self, span: Span) -> Style:
         tone = "stale" if self.is_stale else span.tone
-        return self.get_component_rich_style(f"tone--{tone}", partial=True) if tone else Style.null()
+        style = self.get_component_rich_style(f"tone--{tone}", partial=True) if tone else Style.null()
+        return style + Style(meta={"@click": span.action}) if span.action else style
 
 
 class Board(Canvas):
@@ -79,6 +80,8 @@ class Board(Canvas):
         super().__init__(id=id, classes=classes)
         self._lines: tuple[Line, ...] = ()
         self.top = 0
+        self.words, self.found = "", -1
+        """What was looked for, and the line it was found in."""
 
     def show(self, *lines: Line) -> None:
         """Show these lines; nothing is painted if they are the same as before."""
@@ -97,6 +100,24 @@ class Board(Canvas):
         if top != self.top:
             self.top = top
             self.refresh()
+
+    def find(self, words: str, by: int) -> bool:
+        """Go to the next line with these words, in any case, or to the one before; whether there is one."""
+        wanted, start = words.casefold(), self.found if words == self.words and self.found >= 0 else self.top - by
+        order = range(start + 1, len(self._lines)) if by > 0 else range(start - 1, -1, -1)
+        at = next((n for n in order if wanted in plain(self._lines[n]).casefold()), -1)
+        self.words = words
+        if at >= 0:
+            self.found = at
+            self.top = max(min(at - self.size.height // 2, len(self._lines) - self.size.height), 0)
+            self.refresh()
+        return at >= 0
+
+    def forget_found(self) -> None:
+        self.words, self.found = "", -1
+
+    def is_cursor(self, y: int) -> bool:
+        return self.top + y == self.found
 
     def line_at(self, y: int, width: int) -> Line:
         at = self.top + y

@@ -18,6 +18,7 @@ from omniq_flow.tui.text import BLANK, Line, bar, cell, line, rule, wrap
 
 WIDE = 72
 MOST_REFUSED = 12
+MOST_REASON = 200
 
 
 class Dialog(ModalScreen[str | bool | int | None]):
@@ -33,6 +34,7 @@ class Dialog(ModalScreen[str | bool | int | None]):
     Dialog Horizontal { height: 3; align-horizontal: right; }
     Dialog Button { margin: 0 1; }
     Dialog Input { margin: 0; }
+    Dialog #reason { margin: 0 0 1 0; background: $panel; }
     """
     BINDINGS = [Binding("escape", "dismiss(None)", "leave", show=False)]  # noqa: RUF012
 
@@ -44,7 +46,10 @@ class Dialog(ModalScreen[str | bool | int | None]):
 
 
 class Confirm(Dialog):
-    """Asks before an action. No is focused; many things are confirmed by typing how many, or the name of their queue."""
+    """Asks before an action; gives the reason, which may be empty, for yes.
+
+    No is focused; many things are confirmed by typing how many, or the name of their queue.
+    """
 
     BINDINGS = [Binding("y", "yes", "yes", show=False), Binding("n", "dismiss(False)", "no", show=False)]  # noqa: RUF012
 
@@ -61,6 +66,9 @@ class Confirm(Dialog):
         lines += [line((row, "dim")) for row in wrap(a.command, WIDE, 4)]
         with Vertical():
             yield self.board(lines)
+            if a.signed is not None:
+                yield self.board([line("why ", ("(optional, kept in the history; shift-tab goes there)", "dim"))])
+                yield Input(id="reason", compact=True, max_length=MOST_REASON)
             if a.risk is Risk.TYPE:
                 yield self.board([BLANK, line("type ", (a.typed, "warn"), " to confirm, esc to leave")])
                 yield Input(id="typed", compact=False)
@@ -71,17 +79,26 @@ class Confirm(Dialog):
         self.query_one("#typed" if self.action.risk is Risk.TYPE else "#no").focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.value.strip() == self.action.typed:
-            self.dismiss(True)
+        if event.input.id == "reason":
+            self.focus_next()
+        elif event.value.strip() == self.action.typed:
+            self._say_yes()
         else:
             event.input.value = ""
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id == "yes")
+        if event.button.id == "yes":
+            self._say_yes()
+        else:
+            self.dismiss(False)
 
     def action_yes(self) -> None:
         if self.action.risk is not Risk.TYPE:
-            self.dismiss(True)
+            self._say_yes()
+
+    def _say_yes(self) -> None:
+        reason = "".join(field.value for field in self.query("#reason").results(Input))
+        self.dismiss(" ".join(reason.split()))
 
 
 class Choice(Dialog):
@@ -210,7 +227,7 @@ class Ask(Dialog):
 
 
 def help_lines(rows: Sequence[tuple[str, str]]) -> list[Line]:
-    return [line((cell(key, 22), "key"), what) for key, what in rows]
+    return [line((cell(key, 20), "key"), what) for key, what in rows]
 
 
 def deed_lines(deeds: Sequence[Deed]) -> list[Line]:

@@ -79,7 +79,23 @@ class Lost:
     again_ms: int
 
 
-News = Arrived | Surrounded | Failed | Lost
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was asked once, and who waits for it; `answer` is the error if there is no answer."""
+
+    then: Callable[[Any], object]
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The feed itself has failed: nothing will be told any more."""
+
+    error: BaseException
+
+
+News = Arrived | Surrounded | Failed | Lost | Answered | Ended
+Question = Callable[[LookingClient], Any]
 
 
 class Source(Protocol):
@@ -89,6 +105,7 @@ class Source(Protocol):
     def stop(self) -> None: ...
     def look(self, want: Want) -> None: ...
     def keep(self, want: Want) -> None: ...
+    def ask(self, question: Question, then: Callable[[Any], object]) -> None: ...
     def ask_now(self) -> None: ...
     def freeze(self, is_frozen: bool) -> None: ...
     def set_interval(self, ms: int) -> None: ...
@@ -105,6 +122,7 @@ class Feed:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._want: Want | None = None
+        self._questions: list[tuple[Question, Callable[[Any], object]]] = []
         self._is_frozen = False
         self._is_stopped = False
         self._is_asked = False
@@ -136,6 +154,12 @@ class Feed:
         with self._lock:
             self._want = want
 
+    def ask(self, question: Question, then: Callable[[Any], object]) -> None:
+        """Ask something once, with the next tick, which begins at once. `then` gets the answer in the app, or the error."""
+        with self._lock:
+            self._questions.append((question, then))
+        self.ask_now()
+
     def ask_now(self) -> None:
         """Tick at once, also while frozen."""
         self._is_asked = True
@@ -151,6 +175,12 @@ class Feed:
         self.ask_now()
 
     def _run(self) -> None:
+        try:
+            self._rounds()
+        except BaseException as error:
+            self._tell(Ended(error))
+
+    def _rounds(self) -> None:
         while not self._is_stopped:
             self._wake.wait(None if self._is_frozen else max(self._due_ms - self._clock(), 0) / 1000)
             self._wake.clear()
@@ -165,6 +195,7 @@ class Feed:
         try:
             client = self._connected()
             self._look_around(client)
+            self._answer(client)
             client.start_count()
             picture = want.read(client) if want else None
         except ServerUnavailable as error:
@@ -192,6 +223,19 @@ class Feed:
         if self._clock() >= self._around_due_ms:
             self._tell(Surrounded(read_around(client, self._queues)))
             self._around_due_ms = self._clock() + AROUND_MS
+
+    def _answer(self, client: LookingClient) -> None:
+        while self._questions:
+            question, then = self._questions[0]
+            try:
+                answer = question(client)
+            except ServerUnavailable:
+                raise
+            except OmniqFlowError as error:
+                answer = error
+            with self._lock:
+                self._questions.pop(0)
+            self._tell(Answered(then, answer))
 
     def _lost(self, error: ServerUnavailable) -> None:
         self._attempt += 1

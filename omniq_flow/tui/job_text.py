@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omniq_flow.observe.jobs import JobSnapshot
+from omniq_flow.observe.jobs import DAMAGED, JobSnapshot
 from omniq_flow.tui.run_text import clock_time, json_lines
 from omniq_flow.tui.text import BLANK, Line, age, line, rule, wrap
 
@@ -16,6 +16,8 @@ def job_name(job: JobSnapshot) -> str:
 
 def when(job: JobSnapshot, now_ms: int) -> tuple[str, str]:
     """What happens to it next, or happened last."""
+    if job.is_cancelled:
+        return "cancelled", "dim"
     if job.state == "delayed":
         return f"due in {age(job.due_ms - now_ms)}", ""
     if job.state == "active":
@@ -25,6 +27,8 @@ def when(job: JobSnapshot, now_ms: int) -> tuple[str, str]:
         return f"{age(now_ms - job.since_ms)} ago", ""
     if job.state == "gone":
         return "gone", "dim"
+    if job.state == DAMAGED:
+        return DAMAGED, "bad"
     return f"waits {age(now_ms - job.since_ms)}", ""
 
 

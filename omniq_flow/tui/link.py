@@ -16,10 +16,11 @@ from omniq_flow.model.clock import Clock, monotonic_ms
 from omniq_flow.ops.command import Operation, Query
 
 _READS = """
-    EXISTS GET HGET HGETALL HLEN HMGET HSCAN HSTRLEN INFO LINDEX LLEN LRANGE MGET PTTL SCAN SCARD SISMEMBER SMEMBERS SMISMEMBER SSCAN
-    STRLEN TIME TYPE ZCARD ZCOUNT ZMSCORE ZRANGE ZRANGEBYSCORE ZREVRANGE ZSCAN ZSCORE
+    EXISTS GET HGET HGETALL HLEN HMGET HSCAN HSTRLEN INFO LINDEX LLEN LPOS LRANGE MGET PTTL SCAN SCARD SISMEMBER SMEMBERS SMISMEMBER SSCAN
+    STRLEN TIME TYPE ZCARD ZCOUNT ZMSCORE ZRANGE ZRANGEBYSCORE ZRANK ZREVRANGE ZSCAN ZSCORE
 """
 READS = frozenset(_READS.split())
+HINT = "read-only is set by --read-only, OMNIQ_FLOW_READ_ONLY, the settings or the profile"
 PATIENCE = RetryPolicy(attempts=2, first_ms=20, cap_ms=100, patience_ms=500)
 """A screen tells of a lost server at once and asks again with its next tick."""
 
@@ -49,7 +50,10 @@ class LookingClient(Client):
         for op in ops:
             if not (isinstance(op, Query) and str(op.args[0]).upper() in READS):
                 name = str(op.args[0]) if isinstance(op, Query) else op.script
-                raise ReadOnly(f"{name} was refused: this client only looks", hint="start without --read-only to act")
+                raise ReadOnly(
+                    f"{name} was refused: this client only looks",
+                    hint=HINT,
+                )
         asked_at = self.clock()
         try:
             return super().execute_all(ops)

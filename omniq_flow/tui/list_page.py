@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from textual.containers import Horizontal
 from textual.widget import Widget
 
 from omniq_flow.tui.canvas import Board
-from omniq_flow.tui.page import Page
+from omniq_flow.tui.page import SIDE_FROM, Page
 from omniq_flow.tui.table import Column, Row, Table
 from omniq_flow.tui.text import Line
-
-SIDE_FROM = 100
 
 
 class ListPage(Page):
@@ -21,6 +19,9 @@ class ListPage(Page):
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
     HAS_SIDE: ClassVar[bool] = True
+    PANE = "side"
+    SORTS: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    """Title of a column -> what rows are sorted by; for lists that are here as a whole."""
     DEFAULT_CSS = """
     ListPage #summary { height: 1; }
     ListPage #main { height: 1fr; }
@@ -30,6 +31,9 @@ class ListPage(Page):
     ListPage.-open #table { display: none; }
     ListPage.-wide.-open #table { display: block; }
     """
+
+    _rows: tuple[Row, ...] = ()
+    _sorted_by = ""
 
     def compose_body(self) -> Iterable[Widget]:
         self.summary = Board(id="summary")
@@ -53,9 +57,19 @@ class ListPage(Page):
         self.table.focus()
 
     def fill(self, rows: Sequence[Row], first: int = 0, total: int | None = None) -> None:
-        """Show these rows."""
+        """Show these rows, sorted if that was chosen."""
+        self._rows = tuple(rows)
+        if self._sorted_by:
+            key = self.SORTS[self._sorted_by]
+            rows = sorted(rows, key=lambda row: key(row.thing))
         self.table.fill(rows, first, len(rows) if total is None else total)
         self.paint()
+
+    def action_sort(self, by: int) -> None:
+        names = ["", *self.SORTS]
+        self._sorted_by = names[(names.index(self._sorted_by) + by) % len(names)]
+        self.flow_app.say(f"sorted by {self._sorted_by or 'nothing'}")
+        self.fill(self._rows)
 
     def paint(self) -> None:
         """Show the line above the list and the selected thing as they are now."""

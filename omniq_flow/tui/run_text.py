@@ -9,6 +9,8 @@ from datetime import datetime
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import StepOptions
 from omniq_flow.model.states import Lane, StepState
+from omniq_flow.observe.events import Told, tell, tell_all
+from omniq_flow.observe.run_log import steered_lines
 from omniq_flow.observe.run_watch import Close, RunView
 from omniq_flow.observe.snapshot import StepTally
 from omniq_flow.observe.why import active_and_waiting, why_waiting
@@ -17,8 +19,7 @@ from omniq_flow.tui.glyphs import STEPS, of_step
 from omniq_flow.tui.graph import step_took, went_well
 from omniq_flow.tui.text import BLANK, Line, Part, bar, cell, cut, ends, line, rule, took, wrap
 
-_LETTERS = {str(state): state.word for state in StepState}
-_TONES = {letter: STEPS[word][1] for letter, word in _LETTERS.items()}
+_TONES = {str(state): STEPS[state.word][1] for state in StepState}
 MOST_JSON_LINES = 2_000
 
 
@@ -119,22 +120,14 @@ def _error(name: str, message: str, foot: str, width: int, room: int) -> list[Li
 
 def told(entry: HistoryEntry) -> tuple[str, str, str]:
     """An event in words: whom it is about, what happened, in which tone."""
-    kind, _, rest = entry.event.partition(" ")
-    words = rest.split(" ")
-    name = _shown(words[0])
-    if kind in _LETTERS:
-        return name, "dispatched" if kind == "Q" else _LETTERS[kind], _TONES[kind]
-    match kind:
-        case "retry":
-            return name, f"attempt {words[-1]} failed – tried again", "warn"
-        case "run":
-            return "run", rest, "bad" if rest in ("failed", "failing") else "title"
-        case "lost":
-            return name, "its job was lost and is made again", "warn"
-        case "stale":
-            return name, "a late report was ignored", "dim"
-        case _:
-            return "run", entry.event, "dim"
+    event = tell(entry)
+    return event.name, event.what, _tone(event)
+
+
+def _tone(event: Told) -> str:
+    if event.kind == "run":
+        return "bad" if event.what in ("failed", "failing") else "title"
+    return _TONES.get(event.kind) or {"retry": "warn", "lost": "warn", "steered": "title"}.get(event.kind, "dim")
 
 
 def _shown(step_run: str) -> str:
@@ -204,14 +197,15 @@ def output_lines(view: RunView, width: int, now_ms: int) -> list[Line]:
 
 def log_lines(view: RunView, width: int, now_ms: int) -> list[Line]:
     """What handlers wrote, the newest at the end."""
-    if not view.log:
+    log = sorted([*view.log, *steered_lines(view.events)], key=lambda row: row.at_ms)
+    if not log:
         return [BLANK, line(("  Nothing was written with ctx.log.", "dim"))]
-    return [line((f"{clock_time(row.at_ms)} ", "dim"), (cell(_shown(row.step_run), 14), "busy"), " ", row.text) for row in view.log]
+    return [line((f"{clock_time(row.at_ms)} ", "dim"), (cell(_shown(row.step_run), 14), "busy"), " ", row.text) for row in log]
 
 
 def history_lines(view: RunView, width: int, now_ms: int) -> list[Line]:
     """All events that are kept, the newest first."""
-    rows = [(entry, told(entry)) for entry in reversed(view.events)]
     return [
-        line((f"{entry.rev:>6}  {clock_time(entry.at_ms)}  ", "dim"), cell(name, 20), (what, tone)) for entry, (name, what, tone) in rows
+        line((f"{t.entry.rev:>6}  {clock_time(t.entry.at_ms)}  ", "dim"), cell(t.name, 20), (t.what, _tone(t)))
+        for t in reversed(tell_all(view.events))
     ]

@@ -94,7 +94,9 @@ class Table(Canvas, can_focus=True):
         self.selected_id = ""
         self.marks: dict[str, object] = {}
         self.is_loaded = False
+        self.is_wide = False
         self._anchor = 0
+        self._was_hidden = False
         self._empty = empty
         self._wide: tuple[int, tuple[tuple[Column, int, str], ...]] = (0, ())
 
@@ -110,13 +112,17 @@ class Table(Canvas, can_focus=True):
         n = at - self.first
         return self.rows[n] if 0 <= n < len(self.rows) else None
 
-    def window(self) -> tuple[int, int]:
-        """First and number of the rows that are worth having."""
-        first = max(self.top - MARGIN, 0)
-        return first, self.top + self.visible_rows + MARGIN - first
+    def window(self, most: int) -> tuple[int, int]:
+        """First and number of the rows worth having: the visible ones, and some around them as long as that makes no more than `most`."""
+        margin = max(min(MARGIN, (most - self.visible_rows) // 2), 0)
+        first = max(self.top - margin, 0)
+        return first, self.top + self.visible_rows + margin - first
 
-    def fill(self, rows: Sequence[Row], offset: int, total: int) -> None:
-        """Take the rows from `offset` on of `total`; the cursor stays with its id."""
+    def fill(self, rows: Sequence[Row], offset: int, total: int, place: tuple[str, int] = ("", -1)) -> None:
+        """Take the rows from `offset` on of `total`; the cursor stays with its id.
+
+        `place` is an id and where it stands by now: has the selected one left these rows, the cursor follows it there.
+        """
         self.rows, self.first, self.total, self.is_loaded = tuple(rows), offset, total, True
         at = next((offset + n for n, row in enumerate(rows) if row.id == self.selected_id), None)
         if at is not None and at != self.cursor:
@@ -124,9 +130,22 @@ class Table(Canvas, can_focus=True):
                 self.top += at - self.cursor
             self.cursor = at
         self.marks = {id: self._thing(id, thing) for id, thing in self.marks.items()}
-        self._settle()
+        chosen, found = place
+        if at is None and chosen == self.selected_id and found >= 0:
+            self.top += found - self.cursor if self.top else 0
+            self.cursor = found
+            self._settle()
+            self.selected_id = chosen
+            self.post_message(self.Lacking(self))
+        else:
+            self._settle()
         self.refresh()
         self.post_message(self.Moved(self))
+
+    def widen(self) -> None:
+        """Show all columns, whatever the width; or again those that have room."""
+        self.is_wide, self._wide = not self.is_wide, (0, ())
+        self.refresh()
 
     def forget(self) -> None:
         """Begin again from the top: the rows to come are others."""
@@ -204,6 +223,14 @@ class Table(Canvas, can_focus=True):
         self._settle()
         self.post_message(self.Lacking(self))
 
+    def on_hide(self) -> None:
+        self._was_hidden = True
+
+    def on_show(self) -> None:
+        """A screen that was too small for it took the focus away, and nobody gives it back."""
+        if self._was_hidden and self.screen.focused is None:
+            self.focus()
+
     def on_click(self, event: events.Click) -> None:
         if event.y >= 1 and self.row_at(at := self.top + event.y - 1) is not None:
             is_again = at == self.cursor and event.chain > 1
@@ -247,12 +274,12 @@ class Table(Canvas, can_focus=True):
         return fit(tuple(spans), width)
 
     def _shown_cells(self, row: Row, width: int) -> list[Part]:
-        return [part for column, part in zip(self.columns, row.cells, strict=True) if width >= column.least]
+        return [part for column, part in zip(self.columns, row.cells, strict=True) if self.is_wide or width >= column.least]
 
     def _widths(self, width: int) -> tuple[tuple[Column, int, str], ...]:
         """The columns that are shown, how wide, and the gap behind; the flexible ones share what is left."""
         if self._wide[0] != width:
-            shown = [c for c in self.columns if width >= c.least]
+            shown = [c for c in self.columns if self.is_wide or width >= c.least]
             left = width - 1 - sum(c.width for c in shown) - len(GAP) * (len(shown) - 1)
             share = max(left // max(sum(c.width == FLEXIBLE for c in shown), 1), 6)
             gaps = [*(GAP for _ in shown[1:]), ""]

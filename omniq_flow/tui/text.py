@@ -19,10 +19,11 @@ _LONGEST_CELL = 4_096
 
 
 class Span(NamedTuple):
-    """A piece of a line in one tone."""
+    """A piece of a line in one tone; `action` is what a click on it does."""
 
     text: str
     tone: str = ""
+    action: str = ""
 
 
 Line = tuple[Span, ...]
@@ -33,7 +34,7 @@ BLANK: Line = ()
 
 def line(*parts: Part) -> Line:
     """A line of plain texts and (text, tone) pairs."""
-    return tuple(Span(safe(part)) if isinstance(part, str) else Span(safe(part[0]), part[1]) for part in parts)
+    return tuple(Span(safe(part)) if isinstance(part, str) else Span(safe(part[0]), *part[1:]) for part in parts)
 
 
 def safe(text: str) -> str:
@@ -74,7 +75,7 @@ def clip(parts: Line, cells: int) -> Line:
         if left <= 0:
             break
         wide = cell_len(span.text)
-        kept.append(span if wide <= left else Span(cut(span.text, left), span.tone))
+        kept.append(span if wide <= left else span._replace(text=cut(span.text, left)))
         left -= min(wide, left)
     return tuple(kept)
 

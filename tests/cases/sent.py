@@ -24,6 +24,14 @@ def reported(command: Seen) -> dict[str, str]:
     return {_step_run(items[n]): items[n + 2].decode() for n in range(0, len(items), ITEM)}
 
 
+def put_off(command: Seen) -> list[tuple[str, int]]:
+    """Step run and the ms until its next attempt, of all that a tick reports as failed in passing."""
+    if not is_call_of("flow/tick", command):
+        return []
+    items = command.args[ITEMS:]
+    return [(_step_run(items[n]), int(items[n + 3])) for n in range(0, len(items), ITEM) if items[n + 2] == b"fail"]
+
+
 def staged(command: Seen) -> tuple[str, int, int] | None:
     """Step run, first index and number of the elements that are laid down; None for another command."""
     if not is_call_of("flow/list_stage", command):

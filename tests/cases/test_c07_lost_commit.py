@@ -16,7 +16,7 @@ from tests.engine.life import working
 from tests.support.proxy import DROP_REPLY, DROP_REQUEST, PASS, Action, Proxy, Seen, delay
 from tests.support.until import until
 
-PATIENCE_S = 0.4
+PATIENCE_S, LATE_S = 1.0, 1.5
 FLOW = """
 flow = Flow("case", lease="1s")
 
@@ -37,13 +37,13 @@ def j(ctx: StepContext, squares: list[int] = gather(m)) -> list[int]:
 """
 
 
-@pytest.mark.parametrize("trouble", [DROP_REQUEST, DROP_REPLY, delay(3 * PATIENCE_S)], ids=["request", "reply", "delay"])
+@pytest.mark.parametrize("trouble", [DROP_REQUEST, DROP_REPLY, delay(LATE_S)], ids=["request", "reply", "delay"])
 async def test_c07_the_last_commit_counts_once_whatever_is_lost(
     rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, trouble: Action
 ) -> None:
     """A report whose request, reply or patience is lost is sent again and counts once: each item commits once, the join starts once.
 
-    The reply comes later than the lease lasts, too; 10 s are 1.2 s here and the worker's patience is cut to match. The
+    The reply comes later than the lease lasts, too; 10 s are 1.5 s here and the worker's patience is cut to match. The
     log tells of the connection, lost and restored, once each; of run, step and item there is nothing to tell, as no
     report was lost.
     """
@@ -63,7 +63,7 @@ async def test_c07_the_last_commit_counts_once_whatever_is_lost(
     with Proxy(rig.url, judge, tcp=False) as proxy:
         async with working(Worker([rig.flow], url=proxy.url)):
             rig.start(run_id=run)
-            await until(lambda: rig.header(run).state.is_ended, "the run ends", 5)
+            await until(lambda: rig.header(run).state.is_ended, "the run ends", 10)
     assert reports == 2, "the report was sent again"
     assert rig.header(run).state is RunState.SUCCEEDED
     assert rig.output(run, "j") == [0, 1, 4]

@@ -27,7 +27,7 @@ WAYS = {
     "exception": lambda ctx: {}["boom"],
     "ctx.fail": lambda ctx: ctx.fail("enough"),
     "output": lambda ctx: {"deep": object()},
-    "timeout": lambda ctx: time.sleep(0.6),
+    "timeout": lambda ctx: time.sleep(1.3),
     "hold": hold,
     "nothing": lambda ctx: 1,
 }
@@ -52,7 +52,7 @@ def j(ctx: StepContext, x: int = result(b), y: int = result(c)) -> int:
     effect(ctx)
     return x + y
 """
-BRIEF, LONG = FLOW.replace("TIMEOUT", '"0.4s"'), FLOW.replace("TIMEOUT", "None")
+BRIEF, LONG = FLOW.replace("TIMEOUT", '"1s"'), FLOW.replace("TIMEOUT", "None")
 DETECTED_MS = 2_000
 
 
@@ -107,7 +107,7 @@ def test_c28_what_a_worker_reports(rig: Rig) -> None:
     assert_failed(rig, runs["exception"], "KeyError", "'boom'")
     assert_failed(rig, runs["ctx.fail"], "StepFailed", "enough")
     assert_failed(rig, runs["output"], "ValueNotJson", "a: ['deep'] cannot be written as JSON")
-    assert_failed(rig, runs["timeout"], "TimeoutError", "longer than its timeout of 400ms")
+    assert_failed(rig, runs["timeout"], "TimeoutError", "longer than its timeout of 1.0s")
     assert_failed(rig, runs["input"], "InputUnreadable", "a: input n: input: the stored value does not fit N")
     assert rig.ends(unread) is RunState.SUCCEEDED
     assert rig.output(unread, "j") == 5

@@ -15,7 +15,8 @@ flow = Flow("case", retry=Retry(attempts=2, backoff="fixed", delay="0.1s"))
 
 @flow.step
 def ok(ctx: StepContext) -> int:
-    time.sleep(0.4)
+    while not os.path.exists(f"go {ctx.run_id}"):
+        time.sleep(0.01)
     return 1
 
 @flow.step
@@ -56,7 +57,8 @@ class Watcher:
 def test_c29_each_change_of_state_is_told_once(rig: Rig) -> None:
     """One event tells of the failure and one of each step behind it, in the order of the graph; the end of the run comes last.
 
-    That a run is failing is an event of its own; it comes once, and only the last one is the run's end.
+    That a run is failing is an event of its own; it comes once, and only the last one is the run's end. What is behind the failure
+    is told while the run still goes on: `ok` ends only after that.
     """
     rig.write(FLOW)
     rig.workers(2)
@@ -65,6 +67,8 @@ def test_c29_each_change_of_state_is_told_once(rig: Rig) -> None:
     for watcher in watchers:
         for picture in wait_run(rig.client, rig.flow.queue, watcher.run, timeout_ms=30_000):
             pictures.append(picture)
+            if picture.step("c").state == "upstream_failed":
+                (rig.folder / f"go {watcher.run}").touch()
             for each in watchers:
                 each.look()
         assert pictures[-1].header.state is RunState.FAILED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from omniq_flow.model.states import RunState
 from tests.cases.rig import Rig
 from tests.support.until import wait_until
@@ -33,19 +35,19 @@ import ctypes
 
 flow = Flow("case", lease="1s", retry=QUICK)
 # A function of a PyDLL is called with the interpreter's lock held, as a huge regular expression would hold it.
-hold = ctypes.PyDLL(None).usleep
+libc = ctypes.PyDLL(None)
 
 @flow.step(process=True)
 def in_child(ctx: StepContext) -> int:
     effect(ctx)
-    hold(1_500_000)
+    libc.usleep(1_500_000)
     return ctx.attempt
 
 @flow.step
 def in_worker(ctx: StepContext, before: int = result(in_child)) -> int:
     effect(ctx)
     if ctx.attempt == 1:
-        hold(2_200_000)
+        libc.read(os.open("gate", os.O_RDWR), ctypes.create_string_buffer(1), 1)
     return ctx.attempt
 
 @flow.step
@@ -76,10 +78,15 @@ def test_c52_whoever_holds_the_interpreter_loses_the_lease_and_is_told(rig: Rig)
     Then the step is started twice and committed once, and the loser's log has one line with run and step.
     """
     rig.write(HOLDS)
+    os.mkfifo(rig.folder / "gate")
+    gate = os.open(rig.folder / "gate", os.O_RDWR)
     first = rig.worker()
     run = rig.start()
     wait_until(lambda: rig.starts(run)["in_child"], "the child works")
     crew = {worker.pid: worker for worker in (first, rig.worker())}
+    wait_until(lambda: rig.starts(run)["in_worker"] == 2, "the lease is lost, and another one starts it", 20)
+    os.write(gate, b"!")
+    os.close(gate)
     assert rig.ends(run) is RunState.SUCCEEDED
     assert rig.starts(run) == {"in_child": 1, "in_worker": 2, "join": 1}
     assert rig.output(run, "join") == [1, 2]

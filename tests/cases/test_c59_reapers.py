@@ -17,9 +17,9 @@ from tests.cases.rig import Rig
 REAPERS = 4
 JOBS = 3_000
 # As the flow has it: the point is not how long a lease is, but that nobody sees a job without one.
-LEASE_MS = 2_000
+LEASE_MS = 30_000
 FLOW = """
-flow = Flow("case", lease="2s", retry=QUICK)
+flow = Flow("case", lease="30s", retry=QUICK)
 
 @flow.step
 def source() -> list[int]:

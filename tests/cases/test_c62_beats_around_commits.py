@@ -27,7 +27,7 @@ BEAT_MS = 5
 FLOW = """
 import random
 
-flow = Flow("case", lease="1s", retry=NO_RETRY)
+flow = Flow("case", lease="30s", retry=NO_RETRY)
 
 @flow.step
 def source() -> list[int]:
@@ -92,7 +92,7 @@ async def test_c62_late_beats_of_plain_jobs_are_silent_too(rig: Rig, refused: li
         await asyncio.sleep(random.random() * 0.02)
 
     plain = Plain(rig, "def handler(ctx): pass")
-    plain.publish_all(((f"job-{n}", n) for n in range(JOBS)), options=JobOptions(timeout_ms=1_000))
+    plain.publish_all(((f"job-{n}", n) for n in range(JOBS)), options=JobOptions(timeout_ms=30_000))
     consumer = Consumer(rig.url, queue="case", handler=handler, concurrency=64, heartbeat_interval_s=BEAT_MS / 1000)
     with caplog.at_level(logging.INFO, "omniq_flow"):
         working = asyncio.create_task(consumer.run_async())

@@ -17,7 +17,7 @@ from tests.cases.plain import PLAIN
 from tests.cases.rig import Rig
 from tests.support.until import wait_until
 
-JOBS, WORKERS, KILLS, EVERY_S = 400, 3, 5, 0.5
+JOBS, WORKERS, KILLS, EVERY_S = 600, 3, 5, 0.5
 DEAF_S = 2.0
 APP = f"""
 {PLAIN}
@@ -55,7 +55,7 @@ def is_past(moment: float) -> bool:
 def test_c65_nothing_is_lost_and_nobody_goes_deaf(rig: Rig, is_plain: bool) -> None:
     """Every half second a worker is killed and replaced, a tenth of all attempts fail: each job ends well, each live worker goes on.
 
-    400 jobs stand for 1,000. While there is work to be had, a worker that has begun starts something at least every 2 s.
+    600 jobs stand for 1,000. While there is work to be had, a worker that has begun starts something at least every 2 s.
     """
     rng = random.Random(65)
     rig.write(APP)

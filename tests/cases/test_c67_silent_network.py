@@ -30,12 +30,14 @@ def work(ctx: StepContext) -> int:
     return ctx.attempt
 """
 BRIEF = """
-flow = Flow("case", lease="1s", retry=QUICK)
+OVER = os.path.join(os.path.dirname(os.environ["CASE_EFFECTS"]), "over")
+flow = Flow("case", lease="2s", retry=QUICK)
 
 @flow.step
 def work(ctx: StepContext) -> int:
     effect(ctx)
-    time.sleep(1.5)
+    while not os.path.exists(OVER):
+        time.sleep(0.01)
     return ctx.attempt
 """
 
@@ -91,7 +93,7 @@ async def test_c67_a_worker_outlives_the_silence(rig: Rig, caplog: pytest.LogCap
             silence = Silence(proxy)
             silence.falls()
             began = time.monotonic()
-            await until(lambda: rig.header(run).state.is_ended, "another one does it", 5)
+            await until(lambda: rig.header(run).state.is_ended, "another one does it")
             (again,) = rig.effects("attempt 2")
             assert again.pid == second.pid
             second.kill()
@@ -121,8 +123,12 @@ async def test_c67_one_connection_falls_silent(rig: Rig, caplog: pytest.LogCaptu
             await until(rig.effects, "it has the job")
             hole.is_open = True
             if script == "flow/tick":
+                (rig.folder / "over").touch()
                 await until(lambda: hole.swallowed > 1, "its report is swallowed, and sent again")
                 hole.is_open = False
+            else:
+                await until(lambda: "lease in doubt" in caplog.text, "it believes in its lease no more")
+                (rig.folder / "over").touch()
             await until(lambda: rig.header(run).state.is_ended, "the run ends", 10)
             hole.is_open = False
     assert (" restored after " if script == "flow/tick" else "lease in doubt") in caplog.text
@@ -142,6 +148,7 @@ def test_c67_a_worker_ends_amid_silence(rig: Rig, is_busy: bool) -> None:
         Silence(proxy).falls()
         worker.process.terminate()
         wait_until(lambda: ("hands back" if is_busy else "drains") in worker.said(), "its drain begins, or is over")
+        (rig.folder / "over").touch()
         began = time.monotonic()
         assert worker.process.wait(15) == (UNFINISHED if is_busy else 0)
         assert time.monotonic() - began < 5

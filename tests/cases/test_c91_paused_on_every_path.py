@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 from omniq_flow.model.jobs import JobOptions
 from omniq_flow.model.states import RunState
 from omniq_flow.observe.queues import read_queue
-from omniq_flow.ops import admin
+from omniq_flow.ops import admin, keys
 from tests.cases.plain import PLAIN, publish
 from tests.cases.rig import Rig
 from tests.support.until import wait_until
 
 ITEMS, HELD, DELAYED, FAILING = 400, 3, 5, 4
-KEPT_S = 2.5
+KEPT_S, SOON_MS, FAR_MS = 2.5, 500, 600_000
 APP = f"""
 {PLAIN}
 @app.handler(queue="case")
@@ -54,18 +55,21 @@ def test_c91_nothing_starts_on_any_path(rig: Rig) -> None:
     rig.write(APP)
     doomed = rig.worker("-c", str(HELD))
     for n in range(HELD):
-        publish(rig, f"held-{n}", JobOptions(timeout_ms=1_000, backoff_ms=0), {"kind": "held"})
+        publish(rig, f"held-{n}", JobOptions(timeout_ms=2_000, backoff_ms=0), {"kind": "held"})
     wait_until(lambda: len(rig.effects()) == HELD, "the first worker holds all it can")
     rig.worker("-c", "8")
     run = rig.start()
     for n in range(FAILING):
-        publish(rig, f"failing-{n}", JobOptions(timeout_ms=5_000, backoff_ms=1_500), {"kind": "failing"})
+        publish(rig, f"failing-{n}", JobOptions(timeout_ms=5_000, backoff_ms=FAR_MS), {"kind": "failing"})
     wait_until(lambda: rig.starts(run) and read_queue(rig.client, "case").delayed == FAILING, "the second works, four back off")
     for n in range(DELAYED):
-        publish(rig, f"delayed-{n}", JobOptions(timeout_ms=5_000), in_ms=700)
+        publish(rig, f"delayed-{n}", JobOptions(timeout_ms=5_000), in_ms=FAR_MS)
     doomed.kill()
     rig.client.execute(admin.pause("case"))
     paused_at = time.monotonic()
+    # What is due soon is due after the pause, however long it took to get here.
+    lane, soon_ms = keys.queue_key("case", "delayed"), read_queue(rig.client, "case").at_ms + SOON_MS
+    rig.conn.zadd(lane, dict.fromkeys(cast("list[bytes]", rig.conn.zrange(lane, 0, -1)), soon_ms), xx=True)
     (rig.folder / "go").touch()
 
     def waiting() -> int:

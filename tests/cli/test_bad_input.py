@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Project
+from tests.cli.inside import Inside
 from tests.support.server import ScratchServer
 
 Dump = Callable[[], dict[bytes, Any]]
@@ -57,7 +58,12 @@ CASES: list[tuple[list[str], int, str, list[str]]] = [
 
 
 FIRST_OF_KIND = [*{(case[0][0], case[2]): case[0] for case in reversed(CASES)}.values()]
-"""One command for each verb and code: their errors are looked at in JSON as well."""
+"""One command for each verb and code: they run in a process of their own, and their errors are looked at in JSON as well."""
+
+
+@pytest.fixture
+def inside(project: Project, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    return Inside(project, monkeypatch)
 
 
 @pytest.fixture
@@ -72,10 +78,10 @@ def files(project: Project) -> None:
 )
 @pytest.mark.usefixtures("files")
 def test_one_clear_message_and_nothing_written(
-    project: Project, dump: Dump, args: list[str], code: int, error: str, texts: list[str]
+    project: Project, inside: Inside, dump: Dump, args: list[str], code: int, error: str, texts: list[str]
 ) -> None:
     before = dump()
-    done = project(*args)
+    done = project(*args) if args in FIRST_OF_KIND else inside(*args)
     assert (done.code, done.out) == (code, ""), done
     assert done.err.startswith("error: ")
     assert "Traceback" not in done.err
@@ -83,7 +89,7 @@ def test_one_clear_message_and_nothing_written(
     for text in texts:
         assert text in done.err
     if args in FIRST_OF_KIND:
-        as_json = project("--json", *args)
+        as_json = inside("--json", *args)
         assert (as_json.code, as_json.err) == (code, "")
         found = as_json.json["error"]
         assert found["code"] == error
@@ -126,22 +132,22 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_file_is_named_with_its_line_and_hides_nothing(project: Project, dump: Dump, kind: str) -> None:
+def test_a_broken_file_is_named_with_its_line_and_hides_nothing(project: Project, inside: Inside, dump: Dump, kind: str) -> None:
     text, message, where = BROKEN[kind]
     project.write("bad", text)
     for args in (["flows", "check"], ["start", "bad"], ["worker"], ["flows", "check", "bad"]):
-        done = project(*args)
+        done = project(*args) if args == ["worker"] else inside(*args)
         assert (done.code, done.out) == (3, ""), done
         assert message in done.err
         assert where in done.err
         assert "Traceback" not in done.err
-    listed = project("flows", "list", "--json")
+    listed = inside("flows", "list", "--json")
     assert listed.code == 3
     assert [line["flow"] for line in listed.objects[:-1]] == ["hello", "book", "odd", "gated", "last_gate"]
     assert listed.objects[-1]["error"]["code"] == "FLOW_LOAD"
-    assert project("flows", "check", "hello").code == 0
+    assert inside("flows", "check", "hello").code == 0
     assert dump() == {}
-    done = project("run", "hello", "--quiet")
+    done = inside("run", "hello", "--quiet")
     assert (done.code, done.out) == (0, '"HELLO, WORLD!"\n'), done
 
 

@@ -16,6 +16,7 @@ import redis
 
 from omniq_flow.model.runs import new_run_id
 from tests.cli.conftest import ROOT, Project
+from tests.cli.inside import Inside
 from tests.support.until import wait_until
 
 Begin = Callable[..., "subprocess.Popen[str]"]
@@ -23,16 +24,21 @@ ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 @pytest.fixture
-def runs(project: Project) -> dict[str, str]:
+def inside(project: Project, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    return Inside(project, monkeypatch)
+
+
+@pytest.fixture
+def runs(inside: Inside) -> dict[str, str]:
     """A run of each kind: name -> id, in the order of their start."""
-    good = project("run", "book", "--set", "pages=3", "--json", "--quiet").json["run_id"]
-    bad = project("run", "book", "--set", "pages=3", "--set", "bad=[1]", "--json", "--quiet").json["run_id"]
-    going = project("start", "hello", "--key", "the key").out.strip()
+    good = inside("run", "book", "--set", "pages=3", "--json", "--quiet").json["run_id"]
+    bad = inside("run", "book", "--set", "pages=3", "--set", "bad=[1]", "--json", "--quiet").json["run_id"]
+    going = inside("start", "hello", "--key", "the key").out.strip()
     return {"good": good, "bad": bad, "going": going}
 
 
-def test_runs_are_listed_newest_first(project: Project, runs: dict[str, str]) -> None:
-    rows = project("runs", "list").out.splitlines()
+def test_runs_are_listed_newest_first(inside: Inside, runs: dict[str, str]) -> None:
+    rows = inside("runs", "list").out.splitlines()
     assert rows[0].split() == ["RUN", "FLOW", "STATE", "STEPS", "STARTED", "TOOK", "KEY"]
     assert [row.split()[:4] for row in rows[1:]] == [
         [runs["going"], "hello", "running", "0/2"],
@@ -41,7 +47,7 @@ def test_runs_are_listed_newest_first(project: Project, runs: dict[str, str]) ->
     ]
     assert rows[1].endswith("the key")
     assert "✘1" in rows[2]
-    found = project("runs", "list", "--json").objects
+    found = inside("runs", "list", "--json").objects
     assert [(f["run_id"], f["state"], f["key"], f["done"], f["total"], f["failed"]) for f in found] == [
         (runs["going"], "running", "the key", 0, 2, 0),
         (runs["bad"], "failed", None, 6, 6, 1),
@@ -50,41 +56,41 @@ def test_runs_are_listed_newest_first(project: Project, runs: dict[str, str]) ->
     for f in found:
         assert ISO.fullmatch(f["created_at"])
         assert (f["ended_ms"] is None) == (f["state"] == "running") == (f["ended_at"] is None)
-    assert project("runs", "list", "--quiet").out.split() == [f["run_id"] for f in found]
+    assert inside("runs", "list", "--quiet").out.split() == [f["run_id"] for f in found]
 
 
-def test_a_list_is_narrowed(project: Project, runs: dict[str, str]) -> None:
+def test_a_list_is_narrowed(inside: Inside, runs: dict[str, str]) -> None:
     def ids(*args: str) -> list[str]:
-        return project("runs", "list", "--quiet", *args).out.split()
+        return inside("runs", "list", "--quiet", *args).out.split()
 
     assert ids("--state", "failed") == [runs["bad"]]
     assert ids("--state", "failed", "--state", "running") == [runs["going"], runs["bad"]]
     assert ids("--flow", "book", "--limit", "1") == [runs["bad"]]
-    nothing = project("runs", "list", "--state", "cancelled")
+    nothing = inside("runs", "list", "--state", "cancelled")
     assert (nothing.code, nothing.out, nothing.err) == (0, "", "no runs of this kind\n")
 
 
-def test_a_run_that_succeeded_is_shown_with_its_result(project: Project, runs: dict[str, str]) -> None:
-    shown = project("runs", "show", runs["good"][-5:]).out
+def test_a_run_that_succeeded_is_shown_with_its_result(inside: Inside, runs: dict[str, str]) -> None:
+    shown = inside("runs", "show", runs["good"][-5:]).out
     assert re.search(r"^read ×  succeeded  3/3 ", shown, re.MULTILINE)
     assert shown.endswith("\n[\n  0,\n  10,\n  20\n]\n")
-    found = project("runs", "show", runs["good"].lower(), "--json").json
+    found = inside("runs", "show", runs["good"].lower(), "--json").json
     assert (found["state"], found["result"], found["failures"]) == ("succeeded", [0, 10, 20], [])
     assert found["duration_ms"] == found["ended_ms"] - found["created_ms"]
 
 
-def test_a_run_that_failed_is_shown_with_cause_and_consequence(project: Project, runs: dict[str, str]) -> None:
-    shown = project("runs", "show", runs["bad"]).out
+def test_a_run_that_failed_is_shown_with_cause_and_consequence(inside: Inside, runs: dict[str, str]) -> None:
+    shown = inside("runs", "show", runs["bad"]).out
     assert re.search(r"^read ×  failed           3/3   1", shown, re.MULTILINE)
     assert re.search(r"^bind    upstream_failed", shown, re.MULTILINE)
     assert "\nread[1]: ValueError: bad page 1\nbind upstream_failed because of read[1]\n" in shown
-    assert project("runs", "show", runs["bad"]).code == 0, "showing is not failing"
+    assert inside("runs", "show", runs["bad"]).code == 0, "showing is not failing"
 
 
-def test_tries_and_durations_are_told(project: Project) -> None:
+def test_tries_and_durations_are_told(project: Project, inside: Inside) -> None:
     project.write("shaky", SHAKY)
-    found = project("run", "shaky", "--json", "--quiet").json
-    shown = project("runs", "show", "@last", "--json").json
+    found = inside("run", "shaky", "--json", "--quiet").json
+    shown = inside("runs", "show", "@last", "--json").json
     assert found["result"] == shown["result"] == 3
     step = shown["steps"][0]
     assert step["retries"] == 2
@@ -106,14 +112,14 @@ def third_time_lucky(ctx: StepContext) -> int:
 """
 
 
-def test_waiting_for_runs_gives_their_outcome(project: Project, runs: dict[str, str]) -> None:
-    good = project("runs", "wait", runs["good"])
+def test_waiting_for_runs_gives_their_outcome(inside: Inside, runs: dict[str, str]) -> None:
+    good = inside("runs", "wait", runs["good"])
     assert (good.code, good.out) == (0, "[0,10,20]\n")
-    bad = project("runs", "wait", runs["bad"], "--json")
+    bad = inside("runs", "wait", runs["bad"], "--json")
     assert (bad.code, bad.json["state"], bad.json["error"]["code"]) == (1, "failed", "RUN_FAILED")
-    both = project("runs", "wait", runs["good"], runs["bad"])
+    both = inside("runs", "wait", runs["good"], runs["bad"])
     assert (both.code, both.out) == (1, f"{runs['good']} succeeded\n{runs['bad']} failed\n")
-    late = project("runs", "wait", runs["good"], runs["going"], "--timeout", "200ms")
+    late = inside("runs", "wait", runs["good"], runs["going"], "--timeout", "200ms")
     assert (late.code, late.out) == (7, f"{runs['good']} succeeded\n")
     assert f"run {runs['going']} is not over" in late.err
 
@@ -126,19 +132,17 @@ def test_several_runs_are_waited_for_until_a_worker_has_done_them(project: Proje
     assert done.objects == [{"run_id": run_id, "state": "succeeded"} for run_id in ids]
 
 
-def test_a_run_of_another_project_is_found_through_the_noted_queues(project: Project, runs: dict[str, str]) -> None:
+def test_a_run_of_another_project_is_found_through_the_noted_queues(project: Project, inside: Inside, runs: dict[str, str]) -> None:
     project.write("shop", "")
-    assert [f["run_id"] for f in project("runs", "list", "--json").objects] == list(reversed(runs.values()))
-    assert project("runs", "show", "@last", "--json").json["run_id"] == runs["going"]
+    assert [f["run_id"] for f in inside("runs", "list", "--json").objects] == list(reversed(runs.values()))
+    assert inside("runs", "show", "@last", "--json").json["run_id"] == runs["going"]
 
 
-def test_a_run_whose_queue_was_not_noted_is_found_through_the_flows(
-    project: Project, runs: dict[str, str], redis_conn: redis.Redis
-) -> None:
+def test_a_run_whose_queue_was_not_noted_is_found_through_the_flows(inside: Inside, runs: dict[str, str], redis_conn: redis.Redis) -> None:
     redis_conn.delete("{omniq-flow}:queues")
-    assert [f["run_id"] for f in project("runs", "list", "--json").objects] == list(reversed(runs.values()))
-    assert project("runs", "show", runs["bad"][-6:], "--json").json["run_id"] == runs["bad"]
-    assert project("runs", "show", new_run_id()).code == 5
+    assert [f["run_id"] for f in inside("runs", "list", "--json").objects] == list(reversed(runs.values()))
+    assert inside("runs", "show", runs["bad"][-6:], "--json").json["run_id"] == runs["bad"]
+    assert inside("runs", "show", new_run_id()).code == 5
 
 
 def test_a_reader_that_leaves_is_no_error(project: Project, runs: dict[str, str]) -> None:
@@ -150,8 +154,8 @@ def test_a_reader_that_leaves_is_no_error(project: Project, runs: dict[str, str]
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_flows_are_listed_with_where_they_are(project: Project) -> None:
-    rows = project("flows", "list").out.splitlines()
+def test_flows_are_listed_with_where_they_are(inside: Inside) -> None:
+    rows = inside("flows", "list").out.splitlines()
     assert rows[0].split() == ["FLOW", "STEPS", "QUEUE", "WHERE"]
     assert [row.split()[:3] for row in rows[1:]] == [
         ["hello", "2", "hello"],
@@ -161,25 +165,25 @@ def test_flows_are_listed_with_where_they_are(project: Project) -> None:
         ["last_gate", "1", "gates"],
     ]
     assert all("flows/shop.py:" in row for row in rows[1:])
-    assert project("flows", "list", "--quiet").out.split() == ["hello", "book", "odd", "gated", "last_gate"]
-    first = project("flows", "list", "--json").objects[0]
+    assert inside("flows", "list", "--quiet").out.split() == ["hello", "book", "odd", "gated", "last_gate"]
+    first = inside("flows", "list", "--json").objects[0]
     assert first.keys() == {"flow", "queue", "steps", "plan_sha", "where"}
 
 
-def test_a_flow_is_shown_with_its_input_and_steps(project: Project) -> None:
-    shown = project("flows", "show", "book").out
+def test_a_flow_is_shown_with_its_input_and_steps(inside: Inside) -> None:
+    shown = inside("flows", "show", "book").out
     assert re.search(r"^  pages +integer +required$", shown, re.MULTILINE)
     assert re.search(r"^  bad +list of integer +default \[\]$", shown, re.MULTILINE)
     assert re.search(r"^read × +input, each split +1 attempts? +flows/shop\.py:\d+$", shown, re.MULTILINE)
-    found = project("flows", "show", "book", "--json").json
+    found = inside("flows", "show", "book", "--json").json
     assert found["input"]["properties"]["pages"] == {"title": "Pages", "type": "integer"}
     assert [s["name"] for s in found["plan"]["steps"]] == ["split", "read", "cover", "bind"]
 
 
-def test_checked_flows_are_said_to_be_ok(project: Project) -> None:
-    assert project("flows", "check").out == "5 flows ok: hello, book, odd, gated, last_gate\n"
-    assert project("flows", "check", "book").out == "book: ok\n"
-    assert project("flows", "check", "--json").json == {"ok": True, "flows": ["hello", "book", "odd", "gated", "last_gate"]}
+def test_checked_flows_are_said_to_be_ok(inside: Inside) -> None:
+    assert inside("flows", "check").out == "5 flows ok: hello, book, odd, gated, last_gate\n"
+    assert inside("flows", "check", "book").out == "book: ok\n"
+    assert inside("flows", "check", "--json").json == {"ok": True, "flows": ["hello", "book", "odd", "gated", "last_gate"]}
 
 
 def test_flow_files_may_print_and_import_the_project(project: Project) -> None:
@@ -195,16 +199,16 @@ def test_flow_files_may_print_and_import_the_project(project: Project) -> None:
     assert "child" in done.err
 
 
-def test_a_project_without_flows_says_so(project: Project) -> None:
+def test_a_project_without_flows_says_so(project: Project, inside: Inside) -> None:
     project.write("shop", "")
-    done = project("flows", "list")
+    done = inside("flows", "list")
     assert (done.code, done.out) == (0, "")
     assert done.err.startswith("no flows in ")
-    assert project("worker").code == 5
+    assert inside("worker").code == 5
 
 
-def test_a_flow_is_drawn(project: Project) -> None:
-    assert project("graph", "book").out.splitlines() == [
+def test_a_flow_is_drawn(inside: Inside) -> None:
+    assert inside("graph", "book").out.splitlines() == [
         "split    cover",
         "  │       │",
         "read ×    │",
@@ -214,9 +218,9 @@ def test_a_flow_is_drawn(project: Project) -> None:
         "read ×  each split",
         "bind    result cover, gather read",
     ]
-    mermaid = project("graph", "book", "--format", "mermaid").out
+    mermaid = inside("graph", "book", "--format", "mermaid").out
     assert mermaid.splitlines()[0] == "flowchart TD"
-    found = project("graph", "book", "--json").json
+    found = inside("graph", "book", "--json").json
     assert [(e["from"], e["to"], e["kind"]) for e in found["edges"]] == [
         ("split", "read", "each"),
         ("cover", "bind", "result"),
@@ -263,11 +267,11 @@ def best_of(times: int, args: list[str]) -> float:
 
 
 @pytest.mark.parametrize("args", [["runs"], ["flows"], ["server"], []])
-def test_a_verb_that_is_missing_brings_the_help(project: Project, args: list[str]) -> None:
-    done = project(*args)
+def test_a_verb_that_is_missing_brings_the_help(inside: Inside, args: list[str]) -> None:
+    done = inside(*args)
     assert (done.code, done.out) == (2, "")
     assert "Commands:" in done.err
-    assert project(*args, "--json").json["error"]["code"] == "USAGE"
+    assert inside(*args, "--json").json["error"]["code"] == "USAGE"
 
 
 JSON_COMMANDS: list[list[str]] = [
@@ -286,20 +290,20 @@ JSON_COMMANDS: list[list[str]] = [
 ]
 
 
-def test_json_is_on_every_command_before_and_after_the_verb(project: Project) -> None:
-    project("run", "hello")
+def test_json_is_on_every_command_before_and_after_the_verb(inside: Inside) -> None:
+    inside("run", "hello")
     for n, command in enumerate(JSON_COMMANDS):
         argv = ["--json", *command] if n % 2 else [*command, "--json"]
-        done = project(*argv)
+        done = inside(*argv)
         assert done.code == 0, (argv, done)
         assert done.objects, argv
         assert all(isinstance(o, dict) for o in done.objects), argv
 
 
-def test_field_names_are_the_same_wherever_a_run_is_told(project: Project) -> None:
-    told: dict[str, Any] = project("run", "hello", "--json", "--quiet").json
-    shown: dict[str, Any] = project("runs", "show", "@last", "--json").json
-    listed: dict[str, Any] = project("runs", "list", "--json").json
+def test_field_names_are_the_same_wherever_a_run_is_told(inside: Inside) -> None:
+    told: dict[str, Any] = inside("run", "hello", "--json", "--quiet").json
+    shown: dict[str, Any] = inside("runs", "show", "@last", "--json").json
+    listed: dict[str, Any] = inside("runs", "list", "--json").json
     assert told == shown
     assert {k: v for k, v in listed.items() if k in shown} == {k: shown[k] for k in listed if k in shown}
     json.dumps(shown)

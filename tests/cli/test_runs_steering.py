@@ -101,7 +101,7 @@ def test_a_retry_works_only_what_it_is_told_to(inside: Inside, client: Client) -
     assert (done.code, done.out) == (0, f"{run_id} goes on at epoch 2\n")
     shown = inside("runs", "show", run_id, "--json").json
     assert {s["step"]: (s["queued"], s["failed"]) for s in shown["steps"]}["read"] == (1, 1)
-    assert any(e.startswith("steered retry ") and e.endswith("page 3 was scanned again") for e in history(inside, client, run_id))
+    assert any(e.startswith("steered retry:read-3 ") and e.endswith("page 3 was scanned again") for e in history(inside, client, run_id))
 
 
 def test_bad_steps_of_a_retry_are_refused_and_nothing_changes(inside: Inside, dump: Dump) -> None:

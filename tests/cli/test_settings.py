@@ -38,6 +38,7 @@ def test_defaults(root: Path) -> None:
     assert settings.value_limit == 1_048_576
     assert settings.flows == root / "flows"
     assert settings.connect_timeout == 5.0
+    assert not settings.read_only
     assert settings.project.root == root
     assert settings.origin == dict.fromkeys(FIELDS, "default")
 
@@ -72,6 +73,7 @@ def test_every_setting_can_come_from_every_source(root: Path) -> None:
         "value_limit": "2MiB",
         "flows": "mine",
         "connect_timeout": "1.5",
+        "read_only": "true",
     }
     assert set(texts) == set(FIELDS)
     by_env = resolve({}, {f"OMNIQ_FLOW_{name.upper()}": text for name, text in texts.items()}, root)
@@ -86,6 +88,7 @@ def test_every_setting_can_come_from_every_source(root: Path) -> None:
         assert settings.value_limit == 2_097_152
         assert settings.flows == root / "mine"
         assert settings.connect_timeout == 1.5
+        assert settings.read_only
     assert by_env.origin["poll"] == "environment OMNIQ_FLOW_POLL"
     assert by_flag.origin["connect_timeout"] == "flag --connect-timeout"
     assert by_file.origin["value_limit"].endswith("omniq-flow.toml:5")
@@ -122,6 +125,7 @@ def test_a_relative_path_starts_where_it_was_written(root: Path) -> None:
         ("poll", "0", "1ms is the least"),
         ("poll", "soon", "'soon' is no duration"),
         ("connect_timeout", "-5", "no duration"),
+        ("read_only", "2", "'2' is neither true nor false"),
         ("value_limit", "10", "no size between 1KiB and 512MiB"),
         ("value_limit", "1GiB", "no size"),
         ("value_limit", "513MiB", "no size"),

@@ -131,7 +131,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 
 
 def test_giving_up_a_run_of_this_process_lets_its_step_finish(project: Project, background: Begin, tmp_path: Path) -> None:
-    process = background("run", "gated", "--set", f"file={tmp_path / 'gate'}", "--timeout", "700ms", "-v")
+    process = background("run", "gated", "--set", f"file={tmp_path / 'gate'}", "--timeout", "2s", "-v")
     read_until(process, "drains: 1 job")
     (tmp_path / "gate").touch()
     out, err = process.communicate(timeout=20)

@@ -10,14 +10,14 @@ import redis
 from omniq_flow.model.names import FlowJobId, StepRun
 from omniq_flow.model.plan import InputPlan, Plan, StepOptions, StepPlan
 from omniq_flow.model.runs import Fact, RunHeader
-from omniq_flow.ops import keys, runs, ticks
+from omniq_flow.ops import keys, rerun, runs, ticks
 from omniq_flow.ops.command import Arg, Command
 from omniq_flow.ops.ticks import OutcomeKind, Settled, Taken, TickReply
 from tests.invariants.checker import assert_holds
 from tests.oracle.executor import Executor
 
 NOW = 1_800_000_000_000
-RUN, OTHER = "0" * 25 + "A", "0" * 25 + "B"
+RUN, OTHER, AGAIN = "0" * 25 + "A", "0" * 25 + "B", "0" * 25 + "C"
 LEASE = 30_000
 
 
@@ -92,6 +92,12 @@ class Desk:
 
     def cancel(self, run_id: str = RUN, **more: Any) -> runs.Cancelled:
         return self.execute(runs.run_cancel(self.queue, run_id, now_ms=self.now, **more))
+
+    def rerun(self, *steps: str, run_id: str = AGAIN, of: str = RUN, **more: Any) -> rerun.Rerun:
+        """One call: a re-run from these steps, or of the whole."""
+        plan = self.execute(runs.plan_of(self.queue, self.header(of).plan_sha))
+        keep = rerun.kept_steps(plan, steps)
+        return self.execute(rerun.run_rerun(self.queue, run_id, of, keep=keep, now_ms=self.now, **more))
 
     def pause(self, run_id: str = RUN, **more: Any) -> runs.PauseChanged:
         return self.execute(runs.run_pause(self.queue, run_id, now_ms=self.now, **more))

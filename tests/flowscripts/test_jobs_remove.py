@@ -9,7 +9,7 @@ import pytest
 from omniq_flow.errors import OperationRefused
 from omniq_flow.model.states import RunState
 from omniq_flow.ops import admin, keys
-from omniq_flow.ops.admin import Lane
+from omniq_flow.ops.admin import Lane, remove_jobs_batch
 from tests.flowscripts.desk import RUN, Desk, each, gather, result, step
 
 FAILURE = b'{"type":"E","message":"no"}'
@@ -75,10 +75,22 @@ def test_a_group_that_lost_its_last_waiting_job_is_not_ready(desk: Desk) -> None
 def test_of_a_failed_job_only_the_job_goes(desk: Desk) -> None:
     desk.start(desk.plan(step("a"), step("z")))
     desk.settle(desk.take()["a"], "fatal", value=FAILURE)
-    before = (desk.events(), states(desk, "a", "z"), desk.output("a"))
+    before = ([*desk.events(), "steered job_remove:a - from failed"], states(desk, "a", "z"), desk.output("a"))
     assert remove(desk, "failed", desk.job_id("a")) == ["OK"]
     assert (desk.events(), states(desk, "a", "z"), desk.output("a")) == before
     assert desk.conn.llen(desk.key("failed")) == 0
+    desk.check()
+
+
+def test_who_removed_jobs_of_a_run_is_noted_in_it_once(desk: Desk) -> None:
+    """Of many the first are named; what is refused is not."""
+    desk.start(desk.plan(*(step(f"s{n}") for n in range(8)), max_parallel=1))
+    (taken,) = desk.take()
+    jobs = [desk.job_id(f"s{n}") for n in range(8)]
+    found = desk.execute(remove_jobs_batch(desk.queue, "gwait", [*jobs, jobs[-1]], by="ann smith@host", now_ms=desk.now))
+    assert [item.status for item in found].count("OK") == 7
+    names = ",".join([f"s{n}" for n in range(8) if f"s{n}" != taken][:5])
+    assert [e for e in desk.events() if e.startswith("steered")] == [f"steered job_remove:{names},+2 ann_smith@host from gwait"]
     desk.check()
 
 

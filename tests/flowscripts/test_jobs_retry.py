@@ -73,7 +73,7 @@ def test_each_run_is_retried_once_a_call(desk: Desk) -> None:
 
 def test_of_a_run_that_goes_on_it_is_remembered(desk: Desk) -> None:
     two_failures(desk, open_end=True)
-    before = (desk.events(), states(desk, "a", "b", "c", "z"))
+    before = ([*desk.events(), "steered job_retry:a -"], states(desk, "a", "b", "c", "z"))
     assert retry(desk, desk.job_id("a"), desk.job_id("a")) == ["OK", "NOT_FAILED"]
     assert (desk.events(), states(desk, "a", "b", "c", "z")) == before
     assert failed_lane(desk) == [desk.job_id("b").encode()], "its job is not needed any more"
@@ -84,6 +84,15 @@ def test_of_a_run_that_goes_on_it_is_remembered(desk: Desk) -> None:
     assert desk.header().state is RunState.FAILED
     assert list(desk.take()) == ["a"]
     assert states(desk, "a", "b", "z") == "Q2 F1 F1"
+
+
+def test_who_retried_jobs_of_a_run_is_noted_before_it_goes_on(desk: Desk) -> None:
+    two_failures(desk)
+    desk.execute(admin.retry_failed_batch(desk.queue, [desk.job_id("a"), desk.job_id("b")], by="ann@host", now_ms=desk.now))
+    events = desk.events()
+    at = events.index("steered job_retry:a,b ann@host")
+    assert events[at + 1] == "run running"
+    desk.check()
 
 
 def test_plain_jobs_and_jobs_of_flows_go_in_one_batch(desk: Desk) -> None:

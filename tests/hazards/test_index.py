@@ -81,8 +81,9 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "server/test_embedded.py::test_the_server_runs_with_the_settings_that_flows_need",
     ),
     "H18": (
-        "lua/omniq/test_wrong_types.py::test_a_key_of_another_type_leaves_all_as_it_was",
+        "lua/omniq/test_wrong_types.py::test_a_key_of_another_type_stops_who_writes_it_and_nobody_else",
         "lua/omniq/test_wrong_types.py::test_a_text_where_a_number_is_counted_leaves_all_as_it_was",
+        "flowscripts/test_tick_wrong_types.py::test_what_is_of_another_type_is_never_met_half_way",
         "flowscripts/test_tick_damage.py::test_a_damaged_run_ends_and_holds_up_nobody",
     ),
     "H19": (

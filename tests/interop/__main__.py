@@ -1,4 +1,4 @@
-"""`python -m tests.interop redis` or `omniq` makes what is missing under `.interop/` and prints where it is.
+"""`python -m tests.interop redis`, `omniq` or `browser` makes what is missing under `.interop/` and prints where it is.
 
 Ends with 3 where the system has no way to get it.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.interop.environment import NotHere, omniq_python, redis_server
+from tests.interop.environment import NotHere, browser, omniq_python, redis_server
 
-MADE = {"redis": redis_server, "omniq": omniq_python}
+MADE = {"redis": redis_server, "omniq": omniq_python, "browser": browser}
 NOT_HERE = 3
 
 

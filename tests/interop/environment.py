@@ -1,4 +1,4 @@
-"""What interoperation is tested with, made once and kept under `.interop/`: the real OmniQ client and a Redis 7.0.
+"""What interoperation is tested with, made once and kept under `.interop/`: the real OmniQ client, a Redis 7.0, a browser.
 
 The client lives in an environment of its own: its dependency `ulid-py` replaces a module of `python-ulid`, and OmniQ is
 GPL-3. It runs as a separate program, or its scripts run on a server; nothing of it is copied.
@@ -13,14 +13,20 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".interop"
 OMNIQ = "omniq==4.0.0"
 PACKAGES = ("redis-server", "redis-tools", "libjemalloc2", "liblzf1")
+BROWSER = "chromium-headless-shell"
+# Of what it needs, what Debian's images have in any case, and what must be the system's own.
+SYSTEMS_OWN = re.compile(
+    r"(?!lib|chromium|fontconfig-config|fonts-dejavu-core)|lib(c6|c-bin|gcc-s1|stdc|pam|systemd0|selinux|debconf|perl)"
+)
 OLDEST_REDIS = (7, 0)
 
 
@@ -52,6 +58,26 @@ def redis_server() -> Path:
     if installed := shutil.which("redis-server"):
         return _checked(Path(installed))
     raise NotHere("no apt-get, and no redis-server on the PATH")
+
+
+def browser() -> Path:
+    """A Chromium without a window: `OMNIQ_FLOW_TEST_BROWSER`, else Debian's package unpacked, else the one on the PATH.
+
+    Nothing is installed, and no root is needed. `NotHere` without any of these.
+    """
+    if given := os.environ.get("OMNIQ_FLOW_TEST_BROWSER"):
+        return Path(given)
+    if shutil.which("apt-cache") and shutil.which("dpkg"):
+        return _once("browser", _unpack_browser) / "browser"
+    for name in (BROWSER, "chromium", "chromium-browser", "google-chrome"):
+        if installed := shutil.which(name):
+            return Path(installed)
+    raise NotHere("no apt-cache, and no chromium on the PATH")
+
+
+def serving() -> Path:
+    """A folder with textual-serve and what it needs, to be put before the packages of this environment."""
+    return _once("serving", _make_serving)
 
 
 def redis_version(server: Path) -> tuple[int, ...]:
@@ -92,24 +118,56 @@ def _make_omniq(folder: Path) -> None:
     _run(folder / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", OMNIQ)
 
 
+def _make_serving(folder: Path) -> None:
+    # The same Textual as here, which it would replace by another one.
+    same = f"textual=={version('textual')}"
+    _run(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", folder, "textual-serve>=1.1", same)
+
+
 def _unpack_redis(folder: Path) -> None:
-    """The packages' files, and a program that starts the server with the libraries among them."""
+    _unpack(folder, lambda own: PACKAGES)
+    _program(folder, "server", "usr/bin/redis-server")
+
+
+def _unpack_browser(folder: Path) -> None:
+    _unpack(folder, _needed_by_browser)
+    _program(folder, "browser", f"usr/lib/chromium/{BROWSER}")
+
+
+def _needed_by_browser(own: Sequence[str]) -> list[str]:
+    """The package and all that it depends on, but for what is the system's own."""
+    kinds = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances", "pre-depends")
+    listing = ["apt-cache", *own, "depends", "--recurse", *(f"--no-{kind}" for kind in kinds), BROWSER]
+    told = subprocess.run(listing, check=True, capture_output=True, text=True, timeout=60).stdout
+    names = {line for line in told.splitlines() if line[:1].isalnum()}
+    if BROWSER not in names:
+        raise subprocess.CalledProcessError(1, listing)
+    return sorted(name for name in names if not SYSTEMS_OWN.match(name))
+
+
+def _unpack(folder: Path, names: Callable[[Sequence[str]], Sequence[str]]) -> None:
+    """The files of packages, under `files`."""
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     own = [f"-oDir::State::lists={folder / 'lists'}", f"-oDir::Cache={folder / 'cache'}", "-oAPT::Sandbox::User="]
     try:
-        _run("apt-get", "download", *PACKAGES, cwd=folder)
+        _run("apt-get", "download", *names([]), cwd=folder)
     except subprocess.CalledProcessError:
         # A fresh machine knows of no packages yet; to tell the system of them would need root.
         _run("apt-get", *own, "update", "-q")
-        _run("apt-get", *own, "download", *PACKAGES, cwd=folder)
+        _run("apt-get", *own, "download", *names(own), cwd=folder)
     for package in folder.glob("*.deb"):
         _run("dpkg", "-x", package, folder / "files")
+        package.unlink()
+
+
+def _program(folder: Path, name: str, path: str) -> None:
+    """A program that starts an unpacked one with the libraries among the files."""
     libraries = {path.parent for path in (folder / "files").rglob("*.so*")}
-    server = folder / "server"
+    program = folder / name
     search = ":".join(map(str, sorted(libraries)))
-    server.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={search} exec {folder}/files/usr/bin/redis-server "$@"\n')
-    server.chmod(0o755)
+    program.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={search} exec {folder}/files/{path} "$@"\n')
+    program.chmod(0o755)
 
 
 def _run(*command: str | Path, cwd: Path | None = None) -> None:

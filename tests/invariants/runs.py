@@ -138,7 +138,9 @@ def history(s: Snapshot, run: RunKeys) -> Iterator[str]:
     """I15, I5, I6: revisions follow each other, and the events lead to what is there."""
     entries = [line.split("|", 2) for line in run.history]
     revs = [int(rev) for rev, _, _ in entries]
-    expected = revs[0] - 1 if revs else 0
+    # A re-run begins with what it was given: a checkpoint at revision 0.
+    is_copy = bool(entries) and entries[0][2].startswith("checkpoint")
+    expected = revs[0] - (0 if is_copy else 1) if revs else 0
     for rev, (_, _, event) in zip(revs, entries, strict=True):
         expected += 0 if event.startswith("checkpoint") else 1
         if rev != expected:
@@ -146,7 +148,7 @@ def history(s: Snapshot, run: RunKeys) -> Iterator[str]:
             return
     if not revs or revs[-1] != run.number("rev"):
         yield f"I15: the newest event has revision {revs[-1:]}, the run {run.header.get('rev')}"
-    yield from _fold(run, [event for _, _, event in entries], revs[:1] == [1])
+    yield from _fold(run, [event for _, _, event in entries], revs[:1] == [1] and not is_copy)
 
 
 def _fold(run: RunKeys, events: list[str], is_whole: bool) -> Iterator[str]:

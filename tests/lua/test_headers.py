@@ -13,7 +13,7 @@ from omniq_flow.lua import assemble
 from omniq_flow.model.jobs import JobOptions, Lease, NewJob
 from omniq_flow.model.plan import Plan, StepPlan
 from omniq_flow.model.routes import records
-from omniq_flow.ops import admin, counters, jobs, keys, publishing, runs, steering, ticks
+from omniq_flow.ops import admin, counters, jobs, keys, publishing, rerun, runs, steering, ticks
 from omniq_flow.ops.command import Arg, Command
 
 PLAN = Plan("mail", "q", (StepPlan("a"),), max_parallel=7)
@@ -21,6 +21,7 @@ RUN = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
 LEASE = Lease("q", "job", "token", until_ms=0, attempt=1, max_attempts=3)
 OPTIONS = JobOptions(max_attempts=4, timeout_ms=5, backoff_ms=6, due_ms=8, gid="group", group_limit=9)
 JOB = NewJob(payload={"a": 1}, job_id="job", max_attempts=4, timeout_ms=5, backoff_ms=6, due_ms=8, gid="group", group_limit=9)
+EDITED = rerun.EditedInput(b"{}", "group")
 ITEM = ticks.Settled("job", "token", "ok", 3, b"value", "error")
 
 
@@ -39,7 +40,7 @@ def plain(name: str, *args: Arg) -> Command[Any]:
 
 SAMPLES = {
     "flow/group_limit": Sample(steering.group_limit("q", "group", 5, now_ms=7), {"now_ms": 7, "gid": "group", "limit": 5}),
-    "flow/job_run_now": Sample(steering.job_run_now("q", "job", now_ms=7), {"now_ms": 7, "job_id": "job"}),
+    "flow/job_run_now": Sample(steering.job_run_now("q", "job", by="ann", now_ms=7), {"now_ms": 7, "by": "ann", "job_id": "job"}),
     "flow/jobs_publish": Sample(
         publishing.publish_many("q", [JOB, JOB, replace(JOB, job_id="c", gid="")], now_ms=7),
         {
@@ -50,12 +51,12 @@ SAMPLES = {
         },
     ),
     "flow/jobs_remove": Sample(
-        admin.remove_jobs_batch("q", "wait", ["a", "b"], budget=5, now_ms=7),
-        {"now_ms": 7, "budget": 5, "form": "batch", "lane": "wait", "count": 2, "job_ids...": ["a", "b"]},
+        admin.remove_jobs_batch("q", "wait", ["a", "b"], by="ann", budget=5, now_ms=7),
+        {"now_ms": 7, "budget": 5, "form": "batch", "lane": "wait", "by": "ann", "count": 2, "job_ids...": ["a", "b"]},
     ),
     "flow/jobs_retry": Sample(
-        admin.retry_failed_batch("q", ["a", "b"], budget=5, now_ms=7),
-        {"now_ms": 7, "budget": 5, "form": "batch", "count": 2, "job_ids...": ["a", "b"]},
+        admin.retry_failed_batch("q", ["a", "b"], by="ann", budget=5, now_ms=7),
+        {"now_ms": 7, "budget": 5, "form": "batch", "by": "ann", "count": 2, "job_ids...": ["a", "b"]},
     ),
     "flow/lease_beat": Sample(
         ticks.lease_beat("q", [("job", "token"), ("other", "token2")], now_ms=7),
@@ -78,6 +79,23 @@ SAMPLES = {
     ),
     "flow/run_purge": Sample(runs.run_purge("q", keep_runs=5, limit=6, now_ms=7), {"now_ms": 7, "keep_runs": 5, "limit": 6}),
     "flow/run_remove": Sample(runs.run_remove("q", RUN, now_ms=7), {"now_ms": 7, "run_id": RUN}),
+    "flow/run_rerun": Sample(
+        rerun.run_rerun("q", RUN, "old", keep=["a", "b"], edited=EDITED, once=True, by="ann", reason="why", limit=5, budget=6, now_ms=7),
+        {
+            "now_ms": 7,
+            "run_id": RUN,
+            "limit": 5,
+            "budget": 6,
+            "by": "ann",
+            "reason": "why",
+            "input": b"{}",
+            "of": "old",
+            "once": 1,
+            "digest": hashlib.sha256(b"{}").hexdigest(),
+            "gid": "group",
+            "keep...": ["a", "b"],
+        },
+    ),
     "flow/run_resume": Sample(
         runs.run_resume("q", RUN, by="ann", reason="why", now_ms=7), {"now_ms": 7, "run_id": RUN, "by": "ann", "reason": "why"}
     ),

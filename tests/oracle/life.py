@@ -238,7 +238,8 @@ class Life:
                 self.check_all()
                 for track in self.tracks:
                     lives.nothing_is_asked(self, track)
-                if not lives.retry_some(self):
+                goes_on = lives.retry_some(self)
+                if not again.rerun_some(self) and not goes_on:
                     break
             self.chaos = chaos
         for track in self.tracks:
@@ -273,5 +274,5 @@ class Life:
 
 
 # These know what a life is; a life knows them by what they do to it.
-from tests.oracle import damage, deeds, lives  # noqa: E402
+from tests.oracle import again, damage, deeds, lives  # noqa: E402
 from tests.oracle.compare import compare_empty  # noqa: E402

@@ -193,7 +193,29 @@ STEERING = (
     Mutant("a paused run's jobs are taken from shared lists", "return f and run.is_paused(run.load(ctx, f.rid))", "return false"),
     Mutant("a resume leaves its group behind", "if r.gid == r.rid then queue.group(q, r.gid).may_serve = true end", ""),
 )
-MUTANTS = LEVELS + KEYS + WORKERS + LIVES + STEERING
+RERUNS = (
+    Mutant("facts are not copied", "    c.states[#c.states + 1], c.states[#c.states + 2] = id, fact\n", ""),
+    Mutant("what was skipped is worked again", "if (letter ~= 'D' and letter ~= 'S') or epoch == '0'", "if letter ~= 'D' or epoch == '0'"),
+    Mutant("failures are copied", "if (letter ~= 'D' and letter ~= 'S') or", "if (letter ~= 'D' and letter ~= 'S' and letter ~= 'F') or"),
+    Mutant("a long list is copied from its start again", "local first = redis.call('HLEN', to)", "local first = 0"),
+    Mutant("a long list counts before all of it is copied", "  return last == n\n", "  return true\n"),
+    Mutant("an empty list ends the copying of a step", "      if k == 1 then return false end\n", "      if true then return false end\n"),
+    Mutant("the place of the copying is forgotten", "    place.at = suffix(x, #x)\n", "    place.at = ''\n"),
+    Mutant("large values are not copied", "redis.call('COPY', value.from, value.to, 'REPLACE')", "local _ = value"),
+    Mutant("a large input is not copied", "out == '@0' and not whole(c, ':input', '0')", "false"),
+    Mutant("another input is not looked at", "  if not text then\n    out =", "  if true then\n    out ="),
+    Mutant("names of large values are not copied", "many.call('SADD', c.keys.big, c.big)", "local _"),
+    Mutant("tallies are not copied", "for field, n in pairs(c.tallies) do", "for field, n in pairs({}) do"),
+    Mutant("a re-run begins half-copied", "if copy.step <= #keep then return", "if false then return"),
+    Mutant("what was copied is of this life", "if epoch > 0 then r.head.retry", "if false then r.head.retry"),
+    Mutant("what was copied is in no checkpoint", "if copy.copied > 0 then", "if false then"),
+    Mutant("a re-run has no part in its plan", "redis.call('HINCRBY', keys.plan(base, r.sha), '_runs', 1)", "local _"),
+    Mutant("a re-run is in the group of the old run", "source.gid == of and rid or source.gid", "source.gid"),
+    Mutant("a re-run sent twice is a conflict", "if have[2] == mark then return {'EXISTS', rid} end", ""),
+    Mutant("a re-run that has begun is still to be given up", "redis.call('ZREM', keys.copies(base), rid)\nredis", "redis"),
+    Mutant("a re-run keeps the old epoch", "epoch = epoch + 1, gen = 0", "epoch = math.max(epoch, 1), gen = 0"),
+)
+MUTANTS = LEVELS + KEYS + WORKERS + LIVES + STEERING + RERUNS
 
 
 def first_fault(conn: redis.Redis, alter: Alter, seed: int, most: int = MOST_FLOWS) -> tuple[int, Fault | None]:

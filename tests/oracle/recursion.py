@@ -26,12 +26,20 @@ class Decided:
 
 
 class Oracle:
-    """`forced` names step runs that fail whatever their handler says, because their jobs were lost or ran out of attempts."""
+    """`forced` names step runs that fail whatever their handler says, because their jobs were lost or ran out of attempts.
+    `givens` has the input of each life that came with another one."""
 
     def __init__(self, plan: Plan, world: World, given: bytes) -> None:
-        self.plan, self.world, self.given = plan, world, given
+        self.plan, self.world = plan, world
         self.forced: set[StepRun] = set()
+        self.givens = {1: given}
         self._known: dict[StepRun, Decided] = {}
+
+    def copy(self) -> Oracle:
+        """One of the same mind, for a run that goes on from here as another one."""
+        found = Oracle(self.plan, self.world.copy(), self.givens[1])
+        found.forced, found.givens = set(self.forced), dict(self.givens)
+        return found
 
     def force(self, at: StepRun) -> None:
         self.forced.add(at)
@@ -60,7 +68,7 @@ class Oracle:
     def args(self, at: StepRun) -> tuple[Arg, ...]:
         """What the handler of a step run is to get, in the order that a take hands it over."""
         step = self.plan.by_name[at.step]
-        return tuple(self._take(step, i, at.index)[1] for i in step.inputs if i.kind not in ("after", "context"))
+        return tuple(self._take(step, i, at.index, self.world.life)[1] for i in step.inputs if i.kind not in ("after", "context"))
 
     def everything(self) -> dict[StepRun, Decided]:
         """All step runs that exist."""
@@ -81,21 +89,23 @@ class Oracle:
 
     def _decide(self, at: StepRun) -> Decided:
         step = self.plan.by_name[at.step]
-        flags = "".join(self._take(step, i, at.index)[0] for i in step.inputs if i.is_edge)
+        flags = "".join(self._take(step, i, at.index, self.world.life)[0] for i in step.inputs if i.is_edge)
         if "f" in flags:
             return Decided("U")
         if "s" in flags or ("n" in flags and "v" not in flags):
             return Decided("S")
         if at in self.forced:
             return Decided("F")
-        outcome = self.world.outcome(at, self.args(at))
+        worked = self.world.worked.get(at, self.world.life)
+        args = tuple(self._take(step, i, at.index, worked)[1] for i in step.inputs if i.kind not in ("after", "context"))
+        outcome = self.world.outcome(at, args)
         if outcome.kind != "v":
             return Decided("S" if outcome.kind == "s" else "F")
         return Decided("D", outcome.value, outcome.elements or ())
 
-    def _take(self, step: StepPlan, i: InputPlan, x: tuple[int, ...]) -> tuple[Flag, Arg]:
+    def _take(self, step: StepPlan, i: InputPlan, x: tuple[int, ...], life: int) -> tuple[Flag, Arg]:
         if i.kind == "input":
-            return "", self.given
+            return "", self.givens[max(n for n in self.givens if n <= life)]
         producer = self.plan.by_name[i.step]
         if i.kind == "each":
             around = self.decided(StepRun(i.step, x[: producer.depth]))

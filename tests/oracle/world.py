@@ -49,6 +49,11 @@ class World:
         self.redone: dict[str, list[int]] = {}
         self.mapped = {i.step for s in plan.steps for i in s.inputs if i.kind == "each"}
 
+    def copy(self) -> World:
+        found = World(self.plan, self.seed, self.fail, self.skip, self.lengths)
+        found.life, found.worked, found.redone = self.life, dict(self.worked), {step: list(lives) for step, lives in self.redone.items()}
+        return found
+
     def outcome(self, at: StepRun, args: tuple[Arg, ...], life: int = 0) -> Outcome:
         """What the handler of a step run does with these inputs: in the life in which it was worked last, or in a given one."""
         life = life or self.worked.get(at, self.life)

@@ -89,3 +89,12 @@ def test_a_damaged_lane_stops_it_before_anything_is_written(desk: Desk) -> None:
     with pytest.raises(redis.ResponseError, match="nothing was changed"):
         _run_now(desk, "j")
     assert desk.everything() == before
+
+
+def test_who_did_it_is_noted_in_the_run_whose_job_it_is(desk: Desk) -> None:
+    desk.start(desk.plan(step("a")))
+    desk.settle(desk.take()["a"], "fail", 60_000)
+    assert desk.execute(job_run_now(desk.queue, desk.job_id("a"), by="ann smith", now_ms=desk.now)).status == "OK"
+    assert desk.events()[-1] == "steered job_run_now:a ann_smith"
+    assert list(desk.take()) == ["a"]
+    desk.check()

@@ -32,7 +32,14 @@ def one_time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @asynccontextmanager
 async def still(
-    size: tuple[int, int] = (80, 24), theme: str = "textual-dark", *, read_only: bool = False, **changed: Any
+    size: tuple[int, int] = (80, 24),
+    theme: str = "textual-dark",
+    *,
+    read_only: bool = False,
+    is_ascii: bool = False,
+    color: str = "",
+    notifications: bool = False,
+    **changed: Any,
 ) -> AsyncIterator[Pilot[None]]:
     """An app over the fixed pictures; `changed` replaces some of them."""
     feed = StillFeed(pictures() | changed, AROUND)
@@ -42,11 +49,13 @@ async def still(
         profile="prod",
         hands=None if read_only else Hands("redis://127.0.0.1:1"),
         queues=AROUND.queues,
+        is_ascii=is_ascii,
+        color=color,
         clock=lambda: NOW,
         ticks=lambda: 1_000,
     )
     app.theme = theme
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=notifications) as pilot:
         await settled(pilot)
         yield pilot
 
@@ -72,10 +81,10 @@ async def shows(pilot: Pilot[Any], text: str, timeout: float = 20.0) -> None:
 
 @asynccontextmanager
 async def live(
-    url: str, *, size: tuple[int, int] = (100, 30), read_only: bool = False, run: tuple[str, str] | None = None
+    url: str, *, size: tuple[int, int] = (100, 30), read_only: bool = False, run: tuple[str, str] | None = None, **more: Any
 ) -> AsyncIterator[Pilot[None]]:
     """An app over a real server."""
     hands = None if read_only else Hands(url)
-    app = FlowApp(Feed(url), where=Target.parse(url).where, hands=hands, run=run)
+    app = FlowApp(Feed(url), where=Target.parse(url).where, hands=hands, run=run, **more)
     async with app.run_test(size=size, notifications=True) as pilot:
         yield pilot

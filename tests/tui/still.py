@@ -31,7 +31,7 @@ from omniq_flow.observe.snapshot import RunSnapshot, RunSummary, StepFailure, St
 from omniq_flow.observe.worker_view import WorkerView
 from omniq_flow.ops.lanes import GroupNumbers
 from omniq_flow.ops.runs import HistoryEntry
-from omniq_flow.tui.feed import Arrived, News, Pulse, Surrounded, Want
+from omniq_flow.tui.feed import Arrived, News, Pulse, Question, Surrounded, Want
 from tests.observe.flows import step, take
 
 NOW = 1_764_072_240_000
@@ -61,6 +61,8 @@ class StillFeed:
 
     def keep(self, want: Want) -> None:
         self.wants.append(want)
+
+    def ask(self, question: Question, then: Callable[[Any], object]) -> None: ...
 
     def ask_now(self) -> None:
         name = self.wants[-1].name
@@ -183,7 +185,7 @@ def run_view() -> RunView:
     return RunView(
         snapshot(),
         entries,
-        Close("ocr", tuple(map(member, range(40))), 0, GroupNumbers(8, 8), workers=2, at_ms=NOW),
+        Close("ocr", tuple(map(member, range(40))), 0, GroupNumbers(8, 8), workers=2, at_ms=NOW, total=96),
         (LogLine(NOW - 9_000, "ocr-12", "page 12 has 3 columns"), LogLine(NOW - 2_000, "ocr-84", "page 84: the scanner was tilted [/]")),
         json.dumps({"path": "sample.pdf", "pages": 96, "options": {"language": "de"}}),
     )

@@ -8,6 +8,7 @@ import pytest
 
 from omniq_flow.observe.jobs import JobSnapshot
 from omniq_flow.observe.lane_view import LaneQuery, LaneView
+from omniq_flow.observe.run_log import LogLine
 from omniq_flow.tui.dialogs import Pages
 from omniq_flow.tui.filter import query_of, words_of
 from omniq_flow.tui.keys import EVERYWHERE
@@ -15,10 +16,11 @@ from omniq_flow.tui.page import Page
 from omniq_flow.tui.screens.jobs import JobsPage, filter_of
 from omniq_flow.tui.screens.run import RunPage
 from omniq_flow.tui.table import Table
+from omniq_flow.tui.text import plain
 from tests.support.until import until
 from tests.tui.conftest import app_of, settled, shows, still
 from tests.tui.shots import screen_lines, screen_text
-from tests.tui.still import NOW, RUN, StillFeed, runs
+from tests.tui.still import NOW, RUN, StillFeed, run_view, runs
 
 
 def lane_of(*ids: str, offset: int = 0, total: int = 0) -> LaneView:
@@ -69,7 +71,7 @@ async def test_moving_asks_only_for_rows_that_are_not_here() -> None:
         await settled(pilot)
         assert (table.cursor, table.selected) == (99_999, None)
         assert "  …" in screen_text(app)
-        first, count = table.window()
+        first, count = table.window(55)
         assert first + count >= 100_000
         assert count < 60
         await pilot.press("g", "end", "home")
@@ -170,6 +172,51 @@ async def test_the_tabs_and_panes_of_a_run() -> None:
         assert not isinstance(app.screen, RunPage)
 
 
+async def test_slash_n_and_big_n_find_words_in_the_texts_of_a_run() -> None:
+    async with still(notifications=True) as pilot:
+        app = app_of(pilot)
+        app.open_run("pages", RUN)
+        await settled(pilot)
+        await pilot.press("slash")
+        await shows(pilot, "there is a text to search under Input")
+        page = app.screen
+        assert isinstance(page, RunPage)
+        page.action_show_tab("History")
+        await settled(pilot)
+        hits = [n for n, row in enumerate(page.board.lines) if "SUCCEEDED" in plain(row).upper()]
+        assert len(hits) > 1
+        await pilot.press("slash", *"Succeeded", "enter")
+        await settled(pilot)
+        assert page.board.found == hits[0]
+        await pilot.press("n")
+        assert page.board.found == hits[1]
+        await pilot.press("N")
+        assert page.board.found == hits[0]
+        await pilot.press("N")
+        await shows(pilot, "'Succeeded' is not further up")
+        await pilot.press("slash", *["backspace"] * 9, *"no such", "enter")
+        await shows(pilot, "'no such' is not further down")
+
+
+async def test_g_and_big_g_go_to_the_ends_of_a_text() -> None:
+    long = replace(run_view(), log=tuple(LogLine(NOW, "read", f"row {n}") for n in range(100)))
+    async with still() as pilot:
+        app = app_of(pilot)
+        assert isinstance(app.source, StillFeed)
+        app.source.pictures[f"run:{RUN}"] = long
+        app.open_run("pages", RUN)
+        await settled(pilot)
+        await pilot.press("m")
+        await shows(pilot, "row 0")
+        await pilot.press("G")
+        await shows(pilot, "row 99")
+        await pilot.press("k")
+        await settled(pilot)
+        assert "row 99" not in screen_text(app)
+        await pilot.press("g")
+        await shows(pilot, "row 0")
+
+
 async def test_f_keeps_the_cursor_on_what_runs() -> None:
     async with still() as pilot:
         app = app_of(pilot)
@@ -182,7 +229,7 @@ async def test_f_keeps_the_cursor_on_what_runs() -> None:
 
 
 async def test_the_help_names_every_key_that_does_something() -> None:
-    async with still((100, 60)) as pilot:
+    async with still((100, 70)) as pilot:
         app = app_of(pilot)
         for _, title in app.tabs:
             app.action_page(title)
@@ -264,7 +311,6 @@ async def test_a_large_plan_is_shown_as_a_tree_first() -> None:
     from omniq_flow.model.plan import Plan
     from omniq_flow.observe.snapshot import RunSnapshot, tally_steps
     from tests.observe.flows import step
-    from tests.tui.still import run_view
 
     plan = Plan("large", "pages", tuple(step(f"s{n}") for n in range(41)))
     view = run_view()

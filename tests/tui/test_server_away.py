@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from textual.widgets import Input
 
 from omniq_flow.client.client import Client
+from omniq_flow.ops.admin import is_paused
 from omniq_flow.ops.jobs import publish
+from omniq_flow.tui.actions import Hands
 from omniq_flow.tui.away import AwayScreen
 from omniq_flow.tui.canvas import Canvas
+from omniq_flow.tui.feed import Feed
 from tests.support.server import ScratchServer
 from tests.support.until import until
 from tests.tui.conftest import app_of, live, settled, shows
@@ -37,6 +41,26 @@ async def test_a_server_that_is_not_there_is_a_page_that_heals_itself(own_server
             connection.sadd("{omniq-flow}:queues", "mail")
         await shows(pilot, "mail")
         assert not isinstance(pilot.app.screen, AwayScreen)
+
+
+async def test_e_looks_at_another_server_and_acts_there(own_server: ScratchServer) -> None:
+    """What is no address is told, and asked again."""
+
+    def open_at(url: str) -> tuple[Feed, Hands]:
+        return Feed(url), Hands(url)
+
+    async with live("redis://127.0.0.1:1", elsewhere=open_at, profile="prod", color="red") as pilot:
+        await until(lambda: isinstance(pilot.app.screen, AwayScreen), "the page is shown")
+        await shows(pilot, "no server")
+        await pilot.press("e", *"host:6379", "enter")
+        await shows(pilot, "cannot be read")
+        pilot.app.screen.query_one(Input).value = own_server.url
+        await pilot.press("enter")
+        await shows(pilot, "▌mail")
+        assert "prod" not in screen_text(pilot.app)
+        await pilot.press("p")
+        with Client.open(own_server.url) as client:
+            await until(lambda: client.execute(is_paused("mail")), "it is paused there")
 
 
 async def test_a_password_is_never_on_the_screen(own_server: ScratchServer) -> None:

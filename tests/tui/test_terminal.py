@@ -1,21 +1,16 @@
-"""The command in real terminals: under tmux, compared with the command line; in a pty, ended by signals; in a pipe."""
+"""The command in real terminals: under tmux, compared with the command line; in a pty; for a browser. How it leaves them: C128."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
-import pty
-import select
+import re
 import shutil
-import signal
 import struct
 import subprocess
 import sys
-import termios
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,9 +18,11 @@ import redis
 
 from omniq_flow.client.client import Client
 from omniq_flow.observe.reading import read_run
+from omniq_flow.ops.jobs import publish
 from tests.observe.drive import Bad, Drive
 from tests.observe.flows import pages
 from tests.support.server import Server
+from tests.support.terminal import Terminal
 from tests.support.until import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -45,96 +42,30 @@ def failed_run(client: Client, redis_conn: redis.Redis, queue: str) -> tuple[str
     return queue, Drive(client, pages(queue)).finished({"split": [1, 2, 3], "read[1]": Bad(HOSTILE, "OCRTimeout")})
 
 
-class InPty:
-    """A command in a pty of 100 by 30; what it wrote is kept."""
-
-    def __init__(self, argv: list[str], environment: dict[str, str], folder: Path) -> None:
-        self.ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        self.before = termios.tcgetattr(theirs)
-        self._theirs = theirs
-        self.process = subprocess.Popen(
-            argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=folder, start_new_session=True
-        )
-        self.written = b""
-
-    def reads(self, what: bytes, timeout: float = 30.0) -> None:
-        """Wait until it has written this."""
-        ends_at = time.monotonic() + timeout
-        while what not in self.written:
-            assert time.monotonic() < ends_at, f"waited in vain for {what!r}; it wrote {self.written[-2000:]!r}"
-            self._take(0.1)
-
-    def types(self, text: str) -> None:
-        os.write(self.ours, text.encode())
-
-    def ended(self) -> int:
-        """Wait for its end; gives the exit code. The terminal must be as it was before."""
-        ends_at = time.monotonic() + 20
-        while self.process.poll() is None and time.monotonic() < ends_at:
-            self._take(0.05)
-        code = self.process.wait(timeout=1)
-        self._take(0.2)
-        assert termios.tcgetattr(self._theirs) == self.before, "the terminal was left in another mode"
-        return code
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.ours)
-        os.close(self._theirs)
-
-    def _take(self, seconds: float) -> None:
-        if select.select([self.ours], [], [], seconds)[0]:
-            with contextlib.suppress(OSError):
-                self.written += os.read(self.ours, 1 << 16)
-
-
 @pytest.fixture
-def in_pty(environment: dict[str, str], tmp_path: Path) -> Iterator[InPty]:
-    opened = InPty([sys.executable, "-m", "omniq_flow.cli.main", "tui"], environment, tmp_path)
-    yield opened
-    opened.close()
+def in_terminal(environment: dict[str, str], tmp_path: Path) -> Iterator[Terminal]:
+    with Terminal([sys.executable, "-m", "omniq_flow.cli.main", "tui"], environment, tmp_path) as opened:
+        yield opened
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
-def test_a_signal_leaves_the_terminal_as_it_was(in_pty: InPty, number: signal.Signals, code: int) -> None:
-    in_pty.reads(b"\x1b[?1049h")
-    in_pty.reads(b"NEEDS NOBODY")
-    in_pty.process.send_signal(number)
-    assert in_pty.ended() == code
-    for off in (b"\x1b[?1049l", b"\x1b[?1000l", b"\x1b[?25h"):
-        assert off in in_pty.written
+def test_q_ends_it_with_0(in_terminal: Terminal) -> None:
+    in_terminal.reads("NEEDS NOBODY")
+    in_terminal.types("q")
+    assert in_terminal.ended() == 0
 
 
-def test_q_ends_it_with_0(in_pty: InPty) -> None:
-    in_pty.reads(b"NEEDS NOBODY")
-    in_pty.types("q")
-    assert in_pty.ended() == 0
-
-
-def test_text_of_the_server_never_reaches_the_terminal_raw(failed_run: tuple[str, str], in_pty: InPty) -> None:
-    in_pty.reads(b"NEEDS YOU")
-    in_pty.types("2")
-    in_pty.reads("✘ failed".encode())
-    in_pty.types("\r")
-    in_pty.reads("✘ read".encode())
-    in_pty.types("j")
-    in_pty.reads(b"OCRTimeout")
-    in_pty.types("q")
-    assert in_pty.ended() == 0
+def test_text_of_the_server_never_reaches_the_terminal_raw(failed_run: tuple[str, str], in_terminal: Terminal) -> None:
+    in_terminal.reads("NEEDS YOU")
+    in_terminal.types("2")
+    in_terminal.reads("✘ failed")
+    in_terminal.types("\r")
+    in_terminal.reads("✘ read")
+    in_terminal.types("j")
+    in_terminal.reads("OCRTimeout")
+    in_terminal.types("q")
+    assert in_terminal.ended() == 0
     for raw in (b"\x1b]52", b"\x1b]0;mine", "\x9b31m".encode()):
-        assert raw not in in_pty.written
-
-
-def test_into_a_pipe_it_says_that_it_needs_a_terminal(environment: dict[str, str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "omniq_flow.cli.main", "tui"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "needs a terminal" in done.stderr
+        assert raw not in in_terminal.written
 
 
 def test_for_a_browser_it_needs_no_terminal(environment: dict[str, str], tmp_path: Path) -> None:
@@ -155,13 +86,70 @@ def test_for_a_browser_it_needs_no_terminal(environment: dict[str, str], tmp_pat
     assert b"loud" not in done.stdout
 
 
+@pytest.fixture
+def tui(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Opens the UI with these arguments, and these variables beside the others, over a queue with one job."""
+    argv = [sys.executable, "-m", "omniq_flow.cli.main", "tui"]
+    with ExitStack() as stack:
+        yield lambda *args, **more: stack.enter_context(Terminal([*argv, *args], {**environment, **more}, tmp_path))
+
+
+@pytest.fixture
+def a_job(client: Client, redis_conn: redis.Redis) -> None:
+    redis_conn.sadd("{omniq-flow}:queues", "mail")
+    client.execute(publish("mail", {}, job_id="a"))
+
+
+@pytest.mark.usefixtures("a_job")
+@pytest.mark.parametrize(
+    ("args", "locale", "is_ascii"),
+    [(["--ascii"], "C.UTF-8", True), ([], "C", True), (["--no-ascii"], "C", False), ([], "C.UTF-8", False)],
+    ids=["told to", "by the locale", "told not to", "UTF-8"],
+)
+def test_where_the_terminal_has_ascii_alone_nothing_else_is_written(
+    tui: Callable[..., Terminal], args: list[str], locale: str, is_ascii: bool
+) -> None:
+    terminal = tui(*args, LC_ALL=locale, LANG=locale)
+    terminal.reads("mail")
+    terminal.reads("no worker serves it")
+    terminal.types("q")
+    assert terminal.ended() == 0
+    assert terminal.written.isascii() is is_ascii
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_the_mouse_may_be_left_to_the_terminal(tui: Callable[..., Terminal], is_left: bool) -> None:
+    terminal = tui(*["--no-mouse"] * is_left)
+    terminal.reads("NEEDS NOBODY")
+    terminal.types("q")
+    assert terminal.ended() == 0
+    assert (b"\x1b[?1000h" not in terminal.written) is is_left
+
+
+def test_without_retries_a_server_that_is_away_is_an_error(tui: Callable[..., Terminal]) -> None:
+    """Told after the screen is gone, with the exit code of every other command."""
+    terminal = tui("--no-retry", OMNIQ_FLOW_URL="redis://127.0.0.1:1")
+    assert terminal.ended() == 4
+    error = terminal.written.decode().rpartition("\x1b[?1049l")[2]
+    assert "error: " in error
+    assert "nobody listens there" in error
+    assert "Traceback" not in error
+
+
+def test_no_colour_is_written_where_none_is_wanted(tui: Callable[..., Terminal]) -> None:
+    """Bold and reversed text is no colour; grey is none either."""
+    terminal = tui(NO_COLOR="1")
+    terminal.reads("NEEDS NOBODY")
+    terminal.types("q")
+    assert terminal.ended() == 0
+    colours = re.findall(rb"[34]8;2;(\d+);(\d+);(\d+)|[34]8;5;(\d+)", terminal.written)
+    assert all(r == g == b if not n else int(n) in (*range(16), *range(232, 256)) for r, g, b, n in colours)
+
+
 def test_an_unknown_run_is_told_before_the_screen_opens(environment: dict[str, str], tmp_path: Path) -> None:
-    opened = InPty([sys.executable, "-m", "omniq_flow.cli.main", "tui", "--run", "@last"], environment, tmp_path)
-    try:
+    with Terminal([sys.executable, "-m", "omniq_flow.cli.main", "tui", "--run", "@last"], environment, tmp_path) as opened:
         assert opened.ended() == 5
         assert b"there are no runs" in opened.written
-    finally:
-        opened.close()
 
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="there is no tmux here")

@@ -17,6 +17,7 @@ app = typer.Typer(help="Look at joins, lists and other counters.", no_args_is_he
 RUN = "A run, as in runs show; without one, the runs that go on."
 Queue = Annotated[str, typer.Option("-q", "--queue", help="Runs of this queue only.")]
 MOST_RUNS = 50
+ELSEWHERE = "those of other clients have no index: omniq-flow counters show KEY looks at one"
 
 
 @app.command("list")
@@ -26,7 +27,10 @@ def list_counters(
     queue: Queue = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
 ) -> None:
-    """List the counters of runs that wait for something."""
+    """List the counters of runs that wait for something.
+
+    Completion counters of other clients have no index, so only one that is named can be looked at: counters show KEY.
+    """
     from omniq_flow.cli.counter_views import counter_lines, run_counter_object
     from omniq_flow.observe.counters import run_counters
 
@@ -41,9 +45,11 @@ def list_counters(
     elif shown:
         session.output.data(*counter_lines(shown))
     else:
-        session.output.talk("no run waits for a counter; one of another client is shown by its key: omniq-flow counters show KEY")
+        session.output.talk("no run waits for a counter")
     if len(found) > limit:
         session.output.talk(f"{len(found) - limit} more; --limit shows up to 1000")
+    if run is None:
+        session.output.talk(f"only counters of runs are listed; {ELSEWHERE}")
 
 
 @app.command("show")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from omniq_flow.cli.commands.queues import whoami
 from omniq_flow.cli.session import Session, queue_name, read_duration
 from omniq_flow.errors import UsageError
 
@@ -175,7 +176,7 @@ def retry(
             chosen,
             verbs=("retry", "retried"),
             what="failed {jobs} of queue " + name,
-            act=lambda piece: client.execute(retry_failed_batch(name, piece)),
+            act=lambda piece: client.execute(retry_failed_batch(name, piece, by=whoami())),
             dry_run=dry_run,
             is_confirmed=yes or not is_search,
         )
@@ -216,7 +217,7 @@ def remove(
             chosen,
             verbs=("remove", "removed"),
             what=f"{{jobs}} from {lane} of queue {name}",
-            act=lambda piece: client.execute(remove_jobs_batch(name, cast("Lane", lane), piece)),
+            act=lambda piece: client.execute(remove_jobs_batch(name, cast("Lane", lane), piece, by=whoami())),
             dry_run=dry_run,
             is_confirmed=yes,
         )
@@ -231,7 +232,10 @@ def run_now(context: typer.Context, queue: Queue, ids: Annotated[list[str], type
     session: Session = context.obj
     name = queue_name(queue)
     with session.client() as client:
-        return carry_out(session.output, "moved up", ids, lambda piece: client.execute_all([job_run_now(name, job_id) for job_id in piece]))
+        by = whoami()
+        return carry_out(
+            session.output, "moved up", ids, lambda piece: client.execute_all([job_run_now(name, job_id, by=by) for job_id in piece])
+        )
 
 
 def check_lane(lane: str, lanes: Sequence[str], group: str, *, needs_group: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""`runs cancel`, `retry`, `pause`, `resume`, `remove`: the verbs that change how a run goes on."""
+"""`runs cancel`, `retry`, `rerun`, `pause`, `resume`, `remove`: the verbs that change how a run goes on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omniq_flow.cli.commands.queues import whoami
+from omniq_flow.cli.commands.run_again import rerun
 from omniq_flow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the group of the runs."""
-    for name, command in (("cancel", cancel), ("retry", retry), ("pause", pause), ("resume", resume), ("remove", remove)):
+    verbs = (("cancel", cancel), ("retry", retry), ("rerun", rerun), ("pause", pause), ("resume", resume), ("remove", remove))
+    for name, command in verbs:
         app.command(name)(command)
 
 

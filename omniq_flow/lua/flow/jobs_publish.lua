@@ -37,7 +37,6 @@ for n = 1, n_options do
 end
 
 local q = queue.open(KEYS[1], now)
-queue.check(q)
 local names = {}
 for n = 1, n_jobs do names[n] = keys.job(q.base, ARGV[first + JOB * (n - 1) + 1]) end
 -- Nearly always all of them are new: asked once.

@@ -3,14 +3,14 @@
   jobs_retry: failed jobs start over, as OmniQ's retry_failed and its batch have it; of a failed step run its run is retried.
 
   KEYS  anchor
-  ARGV  now_ms budget form count job_ids...
+  ARGV  now_ms budget form by count job_ids...
   Reply results | OK | ERR BATCH_TOO_LARGE 100 | ERR BAD_ARGS | ERR BAD_NUMBER | ERR code
 
   form is batch (results are flat, in order: job_id OK, or job_id ERR code), or one: OK or ERR code. Codes are those of
   OmniQ, BAD_JOB_ID, NO_JOB and NOT_FAILED, and for a job of a flow RUN_GONE, RUN_DAMAGED, RUN_SUCCEEDED, RUN_CANCELLING and STALE_JOB (its
   step run went on without it). A job whose step run failed with it does not start over: once its run has ended the run is
   retried, once a call, with only the failures that were asked for; while the run goes on the failure is remembered until
-  then. The job goes either way. All runs together make at most `budget` (256) step runs here.
+  then. The job goes either way, and who did it is noted in the history of the run. All runs together make at most `budget` (256) step runs here.
 ]]
 --- @include "num"
 --- @include "clock"
@@ -23,8 +23,9 @@
 --- @include "reopen"
 --- @include "settle"
 --- @include "wake"
+local FIRST = 5
 local is_batch, budget = ARGV[3] == 'batch', num.positive(ARGV[2], 256)
-local count, refusal = batch.count(ARGV[4], #ARGV - 4, true)
+local count, refusal = batch.count(ARGV[FIRST], #ARGV - FIRST, true)
 if refusal then return refusal end
 local now = clock.given(ARGV[1])
 if not now then return {'ERR', 'BAD_NUMBER'} end
@@ -33,7 +34,7 @@ local base = q.base
 queue.check(q)
 types.check({keys.live(base), 'zset', keys.ended(base), 'zset'})
 local ctx = settle.open(q, budget)
-local failed_jobs, asked, wanted = {}, {}, {}
+local failed_jobs, asked, wanted, named = {}, {}, {}, {}
 
 -- Whether the failure of a step run may be asked for: a code, or nil. Nothing is changed yet.
 local function refused(f, r)
@@ -57,22 +58,26 @@ local function plan_ours(id, f)
   asked[id] = true
   run.ask(r, f.id, f.epoch)
   if run.is_over(r) then wanted[f.rid] = r end
+  named[f.rid] = named[f.rid] or {}
+  table.insert(named[f.rid], f.id)
   failed_jobs[#failed_jobs + 1] = id
 end
 
 local function plan(id)
   if is_batch and id == '' then return 'BAD_JOB_ID' end
-  local f = settle.parse(id)
+  local f = keys.parse(id)
   return f and plan_ours(id, f) or not f and retry.plan(q, id) or 'OK'
 end
 
 local codes = {}
-for i = 1, count do codes[i] = plan(ARGV[4 + i]) end
+for i = 1, count do codes[i] = plan(ARGV[FIRST + i]) end
 for _, rid in ipairs(ctx.order) do
+  if named[rid] then run.note(ctx.runs[rid], 'job_retry', ARGV[4], '', named[rid]) end
   if wanted[rid] then reopen.begin(ctx, wanted[rid], {}, true, 'jobs') end
 end
 settle.conclude(ctx, budget)
 
+settle.check(ctx)
 retry.unlist(q)
 for _, id in ipairs(failed_jobs) do
   if redis.call('LREM', base .. ':failed', 0, id) > 0 then queue.count(q, 'failed', -1) end
@@ -82,5 +87,5 @@ end
 settle.commit(ctx)
 queue.flush(q)
 wake.notify(base, now, q.offered)
-if is_batch then return batch.results(ARGV, 4, codes) end
+if is_batch then return batch.results(ARGV, FIRST, codes) end
 return codes[1] == 'OK' and {'OK'} or {'ERR', codes[1]}

@@ -36,7 +36,7 @@ for i = 2, #ARGV, 2 do
     local deadline = q.now + num.positive(have[2], 60000)
     q.active[id] = deadline
     queue.write_job(q, id, {'lock_until_ms', num.text(deadline), 'updated_ms', num.text(q.now)})
-    local f = settle.parse(id)
+    local f = keys.parse(id)
     result = (not f or is_wanted(f)) and num.text(deadline) or 'CANCEL'
   end
   results[#results + 1] = result

@@ -36,6 +36,7 @@ settle.conclude(ctx, 0)
 has_more = has_more and not run.is_over(r)
 -- Who cancels may not come back: workers go on with it.
 r.is_due = has_more
+settle.check(ctx)
 cancel.apply(ctx, r, n)
 settle.commit(ctx)
 queue.flush(q)

@@ -8,7 +8,7 @@
 
   Removes a run's facts, values, history, key and group, the jobs it left in the failed and completed lanes, and its plan
   with the last run of it; the header says `purging` from the first piece on. more is 1 while something is left to do.
-  Derived keys that were thrown away go here as well.
+  Derived keys that were thrown away go here as well, and so do copies for a re-run that were given up.
 ]]
 --- @include "num"
 --- @include "clock"
@@ -17,10 +17,11 @@
 --- @include "keys"
 --- @include "queue"
 --- @include "run"
+--- @include "copies"
 local q = queue.open(KEYS[1], clock.now(ARGV[1]))
 local base, keep, limit = q.base, num.read(ARGV[2]), num.positive(ARGV[3], 200)
 queue.check(q)
-types.check({keys.ended(base), 'zset', keys.live(base), 'zset', keys.trash(base), 'set'})
+types.check({keys.ended(base), 'zset', keys.live(base), 'zset', keys.trash(base), 'set', keys.copies(base), 'zset'})
 -- Each failed job is searched for in its lane; a call looks at some 500,000 entries of it, however long it is (H21).
 limit = math.max(1, math.min(limit, math.floor(500000 / math.max(redis.call('LLEN', base .. ':failed'), 1))))
 local ended, left, purged = keys.ended(base), limit, 0
@@ -41,6 +42,10 @@ local function empty_trash()
   many.call('HDEL', gates, fields)
   left = left - #fields
   if redis.call('EXISTS', gates) == 0 then redis.call('SREM', keys.trash(base), name) end
+end
+
+local function given_up()
+  return redis.call('ZRANGEBYSCORE', keys.copies(base), '-inf', q.now, 'LIMIT', 0, 1)[1]
 end
 
 local function due()
@@ -135,10 +140,17 @@ local function drop_rest(r)
 end
 
 empty_trash()
+local copy, is_gone = given_up(), true
+while copy and left > 0 do
+  left, is_gone = copies.drop(base, copy, left)
+  if not is_gone then break end
+  left, copy = left - 1, given_up()
+end
 local rid = due()
 while rid and left > 0 do
   local ctx = run.open(q)
   local r = run.load(ctx, rid)
+  if r then types.check({r.keys.states, 'hash', r.keys.big, 'set', r.keys.superseded, 'set'}) end
   if not r or (drop_facts(r) and drop_values(r) and drop_superseded(r)) then
     if r then drop_rest(r) end
     redis.call('ZREM', ended, rid)
@@ -148,4 +160,4 @@ while rid and left > 0 do
 end
 queue.settle(q)
 queue.flush(q)
-return {'OK', purged, (rid or redis.call('EXISTS', keys.trash(base)) == 1) and 1 or 0}
+return {'OK', purged, (rid or copy or redis.call('EXISTS', keys.trash(base)) == 1) and 1 or 0}

@@ -84,7 +84,7 @@ for _, id in ipairs(only) do
   if letter ~= 'F' then return {'NOT_FAILED', id, letter} end
   run.ask(r, id, epoch)
 end
-run.note(r, 'retry', ARGV[5], ARGV[6])
+run.note(r, 'retry', ARGV[5], ARGV[6], only)
 reopen.begin(ctx, r, redo, #only > 0, mark)
 settle.conclude(ctx, budget)
 settle.commit(ctx)

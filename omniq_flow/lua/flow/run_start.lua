@@ -30,12 +30,12 @@ queue.check(q)
 types.check({key_name, 'string', plan_key, 'hash', names.header, 'hash', keys.live(base), 'zset', keys.ended(base), 'zset', keys.idle(base), 'zset'})
 
 local function compare(id)
-  return {redis.call('HGET', keys.run(base, id, '0').header, 'digest') == digest and 'EXISTS' or 'CONFLICT', id}
+  return {redis.call('HGET', keys.header(base, id), 'digest') == digest and 'EXISTS' or 'CONFLICT', id}
 end
 
 if key ~= '' then
   local id = redis.call('GET', key_name)
-  if id and redis.call('EXISTS', keys.run(base, id, '0').header) == 1 then return compare(id) end
+  if id and redis.call('EXISTS', keys.header(base, id)) == 1 then return compare(id) end
 end
 if redis.call('EXISTS', names.header) == 1 then return compare(rid) end
 local has_plan = redis.call('EXISTS', plan_key) == 1

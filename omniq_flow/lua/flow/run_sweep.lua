@@ -46,8 +46,8 @@ end
 local function group_of(id)
   local gid = redis.pcall('HGET', keys.job(base, id), 'gid')
   if type(gid) == 'string' then return gid end
-  local f = settle.parse(id)
-  return f and redis.pcall('HGET', keys.run(base, f.rid, '0').header, 'gid')
+  local f = keys.parse(id)
+  return f and redis.pcall('HGET', keys.header(base, f.rid), 'gid')
 end
 
 local function recount_slots()
@@ -78,6 +78,7 @@ if r.state == 'cancelling' then
   local n, has_more = cancel.piece(ctx, r, limit)
   settle.conclude(ctx, 0)
   r.is_due = has_more and not run.is_over(r)
+  settle.check(ctx)
   cancel.apply(ctx, r, n)
   return finish()
 end
@@ -113,7 +114,7 @@ for i = 1, #page[2], 2 do
 end
 local missing = standing.missing(places)
 if missing then
-  local f = settle.parse(missing)
+  local f = keys.parse(missing)
   lose(f.step, f.x, missing)
 end
 settle.conclude(ctx, ctx.budget)

@@ -24,11 +24,11 @@
 --- @include "keys"
 --- @include "queue"
 --- @include "take"
---- @include "settle"
---- @include "inputs"
 --- @include "wake"
---- @include "run"
---- @include "reopen"
+--- @later "settle"
+--- @later "inputs"
+--- @later "run"
+--- @later "reopen"
 local MOST, UPKEEP, DUE_RUNS, INLINE_BYTES, TRIES, PAUSED_MS = 64, 100, 8, 262144, 10, 5000
 
 local now = clock.now(ARGV[1])
@@ -41,7 +41,7 @@ local base = keys.base(KEYS[1])
 local taken_key = keys.taken(base, worker)
 
 local function first_score(key)
-  return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or math.huge
+  return tonumber(types.read('zset', 'ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or math.huge
 end
 
 local function soonest()
@@ -50,23 +50,16 @@ end
 
 local function next_of(at) return at == math.huge and 0 or at end
 
-local last = redis.call('GET', taken_key)
+local last = types.read('string', 'GET', taken_key)
 local is_sent_again = last and request ~= '' and string.sub(last, 1, #request + 1) == request .. '\n'
 
--- Nothing to do, as for an idle worker nearly always: seen by a few reads, and all that is written is that it waits.
-if n_items == 0 and not is_sent_again and (want == 0 or redis.call('EXISTS', base .. ':wait', base .. ':groups:ready') == 0) then
-  local at = soonest()
-  if at > now then
-    if idle_ms > 0 then redis.call('ZADD', keys.idle(base), now + idle_ms, worker) end
-    return {now, {}, {}, next_of(at), {}}
-  end
+-- Nothing ended, nothing is due: there may be jobs to take, but nearly always an idle worker finds none. Seen by a few
+-- reads, and all that is written is that it waits.
+local at = n_items == 0 and not is_sent_again and soonest() or 0
+if at > now and (want == 0 or redis.call('EXISTS', base .. ':wait', base .. ':groups:ready') == 0) then
+  if idle_ms > 0 then redis.call('ZADD', keys.idle(base), now + idle_ms, worker) end
+  return {now, {}, {}, next_of(at), {}}
 end
-
-queue.check(queue.open(KEYS[1], now))
-types.check({
-  taken_key, 'string', keys.live(base), 'zset', keys.idle(base), 'zset', keys.ended(base), 'zset', base .. ':lane:rr', 'string',
-  base .. ':lease:seq', 'string',
-})
 
 -- Runs that turned out to be damaged, and why: they end here, so that they hold up nobody else.
 local damaged = {}
@@ -83,9 +76,9 @@ local function plan()
       id = ARGV[at + 1], token = ARGV[at + 2], kind = ARGV[at + 3], number = num.read(ARGV[at + 4]), value = ARGV[at + 5], error = ARGV[at + 6],
     })
   end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':delayed', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.due(ctx, id) end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. ':active', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.lapsed(ctx, id) end
-  for _, rid in ipairs(redis.call('ZRANGEBYSCORE', keys.live(base), '-inf', now, 'LIMIT', 0, DUE_RUNS)) do
+  for _, id in ipairs(types.read('zset', 'ZRANGEBYSCORE', base .. ':delayed', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.due(ctx, id) end
+  for _, id in ipairs(types.read('zset', 'ZRANGEBYSCORE', base .. ':active', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.lapsed(ctx, id) end
+  for _, rid in ipairs(types.read('zset', 'ZRANGEBYSCORE', keys.live(base), '-inf', now, 'LIMIT', 0, DUE_RUNS)) do
     local r = run.load(ctx, rid)
     if r and not run.is_over(r) then
       -- What is queued has a state: without one nobody would ever hear that it ended.
@@ -99,6 +92,7 @@ local function plan()
     end
   end
   settle.conclude(ctx, budget)
+  settle.check(ctx)
   -- Due without work that can go on: its time to be looked after.
   for _, r in ipairs(due) do
     if not run.is_over(r) and not r.is_due then to_sweep[#to_sweep + 1] = r.rid end
@@ -117,22 +111,40 @@ local function plan_around_damage()
   end
 end
 
-local planned = plan_around_damage()
-local q, ctx, codes, orphans, to_sweep = planned.q, planned.ctx, planned.codes, planned.orphans, planned.to_sweep
+local q, ctx, codes, to_sweep = nil, nil, {}, {}
 
--- Commit, then take.
-settle.commit(ctx)
-many.call('ZREM', keys.live(base), orphans)
+-- The runs as this call knows them, for what is taken: nothing may have been settled.
+local function runs()
+  if not ctx then ctx = settle.open(q, 0) end
+  if not ctx.bytes then ctx.bytes, ctx.lists = INLINE_BYTES, {} end
+  return ctx
+end
 
+local function check()
+  queue.check_planned(q)
+  if want > 0 and not is_sent_again then take.check(q) end
+end
+
+if at > now then
+  q = queue.open(KEYS[1], now)
+  check()
+else
+  local planned = plan_around_damage()
+  q, ctx, codes, to_sweep = planned.q, planned.ctx, planned.codes, planned.to_sweep
+  check()
+  settle.commit(ctx)
+  many.call('ZREM', keys.live(base), planned.orphans)
+end
+
+-- Then take.
 local jobs, lines = {}, {request}
-ctx.bytes, ctx.lists = INLINE_BYTES, {}
 
 local function hand_over(job)
-  local f = settle.parse(job.id)
+  local f = keys.parse(job.id)
   local reply = {job.id, job.token, job.until_ms, job.attempt, job.max_attempts, job.gid, job.seq, '', '', '', {}}
   if f then
-    local r = run.load(ctx, f.rid)
-    reply[9], reply[10], reply[11] = r.sha, run.fact(r, f.id), inputs.read(ctx, r, f.step, f.x)
+    local r = run.load(runs(), f.rid)
+    reply[9], reply[10], reply[11] = r.sha, run.fact(r, f.id), inputs.read(runs(), r, f.step, f.x)
   else
     reply[8] = job.payload
   end
@@ -142,9 +154,9 @@ end
 
 -- The step run must still wait for this job, else the job is of no use.
 local function is_wanted(job)
-  local f = settle.parse(job.id)
+  local f = keys.parse(job.id)
   if not f then return true end
-  local r = run.load(ctx, f.rid)
+  local r = run.load(runs(), f.rid)
   local fact = r and run.fact(r, f.id)
   return fact and run.is_going(r) and string.match(fact, '^Q(%d+)') == f.epoch
 end
@@ -152,26 +164,26 @@ end
 -- The group of a run of its own that is paused. What waits in it stays there.
 local function is_held(gid)
   if #gid ~= 26 then return false end
-  local is_good, r = pcall(run.load, ctx, gid)
+  local is_good, r = pcall(run.load, runs(), gid)
   return is_good and r and r.gid == gid and run.is_paused(r)
 end
 
 -- A job of a paused run from a list that others share.
 local function is_paused(job)
-  local f = settle.parse(job.id)
-  return f and run.is_paused(run.load(ctx, f.rid))
+  local f = keys.parse(job.id)
+  return f and run.is_paused(run.load(runs(), f.rid))
 end
 
 local function is_cancelled(job)
-  local f = settle.parse(job.id)
-  local r = run.load(ctx, f.rid)
+  local f = keys.parse(job.id)
+  local r = run.load(runs(), f.rid)
   return r and r.state == 'cancelling' and string.match(run.fact(r, f.id) or '', '^Q(%d+)') == f.epoch and f
 end
 
 local function adopt(job)
-  local f = settle.parse(job.id)
-  local r = run.load(ctx, f.rid)
-  if r then reopen.adopt(ctx, r, f) end
+  local f = keys.parse(job.id)
+  local r = run.load(runs(), f.rid)
+  if r then reopen.adopt(runs(), r, f) end
 end
 
 -- A job of a run that is being cancelled was taken instead of begun: its step run is over.
@@ -187,14 +199,14 @@ local function cancel_taken(taken)
     if is_good then settle.cancel_step(late, r, f) end
   end
   settle.conclude(late, 0)
-  settle.commit(late)
+  if pcall(settle.check, late) then settle.commit(late) end
 end
 
 local function take_again(text)
   for id, token, seq in string.gmatch(text, '\n([^\n]+) (%x+) (%d+)') do
     local have = redis.call('HMGET', keys.job(base, id), 'lease_token', 'lock_until_ms', 'attempt', 'max_attempts', 'gid', 'payload')
-    local f = settle.parse(id)
-    local r = f and run.load(ctx, f.rid)
+    local f = keys.parse(id)
+    local r = f and run.load(runs(), f.rid)
     if have[1] == token and (r or not f) then
       hand_over({
         id = id, token = token, until_ms = num.read(have[2]), attempt = num.read(have[3]), max_attempts = num.read(have[4]), gid = have[5] or '',
@@ -212,10 +224,12 @@ local function take_new()
   while t and #jobs < want and useless < TRIES do
     local job = take.next(q, t)
     if not job then break end
-    if is_wanted(job) and is_paused(job) then
+    -- Popped already: what cannot be read now is looked at again later.
+    local is_read, has_use = pcall(is_wanted, job)
+    if not is_read or has_use and is_paused(job) then
       useless = useless + 1
       take.put_off(q, t, job, now + PAUSED_MS)
-    elseif is_wanted(job) then
+    elseif has_use then
       take.lease(q, t, job, salt, holder)
       hand_over(job)
     else

@@ -31,7 +31,7 @@ local function waiting(ctx, r, most)
   if r.gid ~= r.rid then return 0, false end
   local q, list, n = ctx.q, queue.group(ctx.q, r.gid).prefix .. ':wait', 0
   for _, id in ipairs(redis.call('LRANGE', list, 0, most - 1)) do
-    local f = settle.parse(id)
+    local f = keys.parse(id)
     if not f or f.rid ~= r.rid then break end
     n = n + 1
     if is_awaited(r, f) then settle.cancel_step(ctx, r, f) end
@@ -76,12 +76,12 @@ function cancel.piece(ctx, r, limit)
     local epoch = string.match(run.fact(r, page[2][i]) or '', '^Q(%d+)')
     if epoch then
       local id = 'f.' .. r.rid .. '.' .. page[2][i] .. '.' .. epoch
-      look_at(ctx, r, places, settle.parse(id), id)
+      look_at(ctx, r, places, keys.parse(id), id)
     end
   end
   local missing = standing.missing(places)
   if missing then
-    settle.cancel_step(ctx, r, settle.parse(missing))
+    settle.cancel_step(ctx, r, keys.parse(missing))
     cancel.clear(ctx, missing)
   end
   run.put(r, 'sweep', page[1])

@@ -54,7 +54,13 @@ local function join(item)
   return table.concat(item, '|') .. '|'
 end
 
+-- Whether `flush` is going to write.
+function deque.is_changed(d)
+  return d.read > 0 or #d.front > 0 or #d.back >= d.first
+end
+
 function deque.flush(d)
+  if not deque.is_changed(d) then return end
   if d.read > 0 then redis.call('LTRIM', d.key, d.read, -1) end
   local texts = {}
   for i, item in ipairs(d.front) do texts[i] = join(item) end

@@ -3,7 +3,8 @@
 
   Each value is raw: `=json`, `@epoch` (in a key of its own), `#epoch:n` (a list stored per element), `!failure`,
   `~letter` (there is no value: the producer was skipped, or an upstream failed), `?` (read it yourself).
-  A gather gives a table of such values, in input order; `~letter` alone says that there was no list.
+  A gather gives a table of such values, in input order; `~letter` alone says that there was no list. The job is popped by
+  now, so nothing here stops on a key of another type: the worker finds it when it reads, and fails that one step run.
 ]]
 --- @include "num"
 --- @include "keys"
@@ -18,9 +19,13 @@ local function absent(r, id)
 end
 
 local function values(ctx, r, ids)
-  local raw = redis.call('HMGET', r.keys.outputs, unpack(ids))
+  local raw = redis.pcall('HMGET', r.keys.outputs, unpack(ids))
+  local is_unread = raw.err
+  if is_unread then raw = {} end
   for i, id in ipairs(ids) do
-    if raw[i] then
+    if is_unread then
+      raw[i] = '?'
+    elseif raw[i] then
       ctx.bytes = ctx.bytes - #raw[i]
     else
       raw[i] = absent(r, id)
@@ -35,8 +40,9 @@ local function element(ctx, r, list, index)
     epoch = string.match(run.fact(r, list.id) or '', '^D(%d+)')
     list.epoch = epoch
   end
-  local value = epoch and redis.call('HGET', keys.value(ctx.base, r.rid, list.id, epoch), index)
+  local value = epoch and redis.pcall('HGET', keys.value(ctx.base, r.rid, list.id, epoch), index)
   if not value then return '~P' end
+  if value.err then return '?' end
   ctx.bytes = ctx.bytes - #value
   return '=' .. value
 end

@@ -8,20 +8,55 @@ function keys.base(anchor)
   return (string.gsub(anchor, ':meta$', ''))
 end
 
-function keys.job(base, id) return base .. ':job:' .. id end
+local jobs = {}
 
--- The keys of a run, by kind; `g` is the generation of what is derived.
-function keys.run(base, rid, g)
-  local flow, derived = base .. ':flow:', rid .. '.' .. g
-  return {
-    header = flow .. 'r:' .. rid, states = flow .. 's:' .. rid, outputs = flow .. 'o:' .. rid,
-    tallies = flow .. 'c:' .. rid, history = flow .. 'h:' .. rid, tokens = flow .. 't:' .. rid,
-    big = flow .. 'big:' .. rid, log = flow .. 'l:' .. rid,
-    asked = flow .. 'asked:' .. rid, only = flow .. 'only:' .. rid, reach = flow .. 'reach:' .. rid, superseded = flow .. 'old:' .. rid,
-    gates = flow .. 'n:' .. derived, work = flow .. 'q:' .. derived, rests = flow .. 'x:' .. derived,
-    parked = flow .. 'p:' .. derived, counters = base .. ':cc:' .. derived .. ':',
-  }
+-- A call has one queue, and names a job several times.
+function keys.job(base, id)
+  local name = jobs[id]
+  if not name then
+    name = base .. ':job:' .. id
+    jobs[id] = name
+  end
+  return name
 end
+
+local FACTS = {
+  header = ':flow:r:', states = ':flow:s:', outputs = ':flow:o:', tallies = ':flow:c:', history = ':flow:h:', tokens = ':flow:t:',
+  big = ':flow:big:', log = ':flow:l:', asked = ':flow:asked:', only = ':flow:only:', reach = ':flow:reach:', superseded = ':flow:old:',
+}
+local DERIVED = {gates = ':flow:n:', work = ':flow:q:', rests = ':flow:x:', parked = ':flow:p:'}
+local by_kind = {__index = function(names, kind)
+  local name
+  if FACTS[kind] then
+    name = names.base .. FACTS[kind] .. names.rid
+  elseif DERIVED[kind] then
+    name = names.base .. DERIVED[kind] .. names.derived
+  elseif kind == 'counters' then
+    name = names.base .. ':cc:' .. names.derived .. ':'
+  end
+  names[kind] = name
+  return name
+end}
+
+local parsed = {}
+
+-- What the id of a step run's job says, `f.<run>.<step run>.<epoch>`; nil for a plain job.
+function keys.parse(id)
+  local f = parsed[id]
+  if f == nil then
+    local rid, step, x, epoch = string.match(id, '^f%.(%w+)%.([%w_]+)([%w_%-]*)%.(%d+)$')
+    f = rid and #rid == 26 and {rid = rid, id = step .. x, step = step, x = x, epoch = epoch} or false
+    parsed[id] = f
+  end
+  return f or nil
+end
+
+-- The keys of a run, by kind, each made when it is first wanted; `g` is the generation of what is derived.
+function keys.run(base, rid, g)
+  return setmetatable({base = base, rid = rid, derived = rid .. '.' .. g}, by_kind)
+end
+
+function keys.header(base, rid) return base .. ':flow:r:' .. rid end
 
 function keys.value(base, rid, id, epoch)
   return base .. ':flow:v:' .. rid .. ':' .. id .. ':' .. epoch
@@ -31,6 +66,8 @@ function keys.plan(base, sha) return base .. ':flow:g:' .. sha end
 function keys.run_key(base, flow, key) return base .. ':flow:k:' .. flow .. ':' .. key end
 function keys.live(base) return base .. ':flow:live' end
 function keys.ended(base) return base .. ':flow:end' end
+function keys.copy(base, rid) return base .. ':flow:copy:' .. rid end
+function keys.copies(base) return base .. ':flow:copies' end
 function keys.trash(base) return base .. ':flow:trash' end
 function keys.pause(base) return base .. ':flow:pause' end
 function keys.idle(base) return base .. ':flow:idle' end

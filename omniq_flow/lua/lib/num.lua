@@ -5,13 +5,13 @@ local num = {}
 local floor, format = math.floor, string.format
 
 -- The largest whole number that a score, a double and every client read alike.
-num.MAX = 9007199254740991
+local MAX = 9007199254740991
 
 -- Absent, empty or no number counts as 0; fractions are rounded down.
 function num.read(value)
-  local n = tonumber(value or 0)
-  if not n or n ~= n or n > num.MAX or n < -num.MAX then return 0 end
-  return floor(n)
+  local n = value and tonumber(value)
+  if not n or not (n >= -MAX and n <= MAX) then return 0 end
+  return n - n % 1
 end
 
 -- From here on (15 digits) other clients write exponents, which none of them can read.

@@ -25,7 +25,7 @@ function queue.open(anchor, now)
   }
 end
 
--- The shared keys of the queue, before the first write.
+-- All shared keys of the queue, for operations that write before all is planned.
 function queue.check(q)
   local b = q.base
   types.check({
@@ -33,6 +33,32 @@ function queue.check(q)
     b .. ':groups:ready', 'zset', b .. ':stats', 'hash', b .. ':idx:wait', 'zset', b .. ':idx:active', 'zset',
     b .. ':idx:delayed', 'zset', b .. ':idx:failed', 'zset', b .. ':idx:completed', 'zset', keys.idle(b), 'zset',
   })
+end
+
+-- The keys that the plan is going to write: after the plan, before the first write (H18).
+function queue.check_planned(q)
+  local b = q.base
+  local expected = {b .. ':stats', 'hash', keys.idle(b), 'zset'}
+  local n = 4
+  for lane in pairs(q.index) do
+    expected[n + 1], expected[n + 2] = b .. ':idx:' .. lane, 'zset'
+    n = n + 2
+  end
+  for list in pairs(q.pushed) do
+    expected[n + 1], expected[n + 2] = list, 'list'
+    n = n + 2
+  end
+  for name in pairs({active = next(q.active), delayed = next(q.delayed), ['groups:ready'] = next(q.groups)}) do
+    expected[n + 1], expected[n + 2] = b .. ':' .. name, 'zset'
+    n = n + 2
+  end
+  for name, ids in pairs({completed = q.completed, failed = q.failed}) do
+    if #ids > 0 then
+      expected[n + 1], expected[n + 2] = b .. ':' .. name, 'list'
+      n = n + 2
+    end
+  end
+  types.check(expected)
 end
 
 -- One of the times in the statistics is now.
@@ -256,9 +282,9 @@ local function write_zset(key, members)
 end
 
 -- Completed jobs beyond the newest hundred go, if they are still that (D5).
-local function trim_completed(q)
+local function trim_completed(q, length)
   local list = q.base .. ':completed'
-  local over = redis.call('LLEN', list) - KEEP_COMPLETED
+  local over = length - KEEP_COMPLETED
   if over > 0 then
     for _, id in ipairs(redis.call('RPOP', list, over)) do
       if redis.pcall('HGET', keys.job(q.base, id), 'state') == 'completed' then
@@ -293,8 +319,7 @@ function queue.settle(q)
   for list, ids in pairs(q.pushed) do many.call('RPUSH', list, ids) end
   many.call('LPUSH', q.base .. ':failed', q.failed)
   if #q.completed > 0 then
-    many.call('LPUSH', q.base .. ':completed', q.completed)
-    trim_completed(q)
+    trim_completed(q, many.call('LPUSH', q.base .. ':completed', q.completed))
   end
   if q.has_groups then redis.call('SET', q.base .. ':has_groups', '1') end
   settle_groups(q)

@@ -24,40 +24,33 @@ function run.open(q)
   return {q = q, base = q.base, runs = {}, order = {}, plans = {}}
 end
 
-local function fresh(ctx, rid, h)
-  local r = {
-    rid = rid, keys = keys.run(ctx.base, rid, h.gen), head = {}, s = {}, changed = {}, out = {}, done = {}, gate = {}, tally = {}, events = {},
-    big = {}, parked = {}, began = {}, ended = {}, gone = {}, old = {}, reach = {}, redo = {}, asking = {}, asked = {}, since = 1,
-  }
-  for field, value in pairs(h) do r[field] = value end
-  r.todo = deque.new(r.keys.work, h.work)
+-- `r` has the fields of the header; now it has what is kept in memory as well.
+local function fresh(ctx, rid, r)
+  r.rid, r.keys, r.head, r.s, r.changed, r.out, r.done, r.gate, r.tally = rid, keys.run(ctx.base, rid, r.gen), {}, {}, {}, {}, {}, {}, {}
+  r.events, r.big, r.parked, r.began, r.ended, r.gone, r.old, r.reach, r.redo, r.asking, r.asked = {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}
+  r.todo = deque.new(r.keys.work, r.work)
   return r
 end
 
--- The run, or nil if there is no header (RUN_GONE).
+-- The run, or nil if there is no header (RUN_GONE). Keys that are only going to be written are checked by `write.check`.
 function run.load(ctx, rid)
   local r = ctx.runs[rid]
   if r ~= nil then return r or nil end
-  local header = keys.run(ctx.base, rid, '0').header
-  types.check({header, 'hash'})
-  local have = redis.call('HMGET', header, unpack(HEADER))
-  if not have[1] then
+  local h = types.read('hash', 'HMGET', keys.header(ctx.base, rid), unpack(HEADER))
+  if not h[1] then
     ctx.runs[rid] = false
     return nil
   end
-  local h = {}
-  for i, field in ipairs(HEADER) do h[field] = have[i] end
-  for _, field in ipairs({'epoch', 'gen', 'open', 'rev', 'limit', 'window', 'retention', 'work', 'rest', 'check'}) do h[field] = num.read(h[field]) end
-  h.stop, h.failed, h.stopped, h.only = h.stop == '1', h.failed == '1', h.stopped == '1', h.only == '1'
-  -- The epoch at which the run was started, or retried last: facts from before are those of an earlier life.
-  h.since = num.read(h.retry and string.match(h.retry, '^%d+')) + 1
-  r = fresh(ctx, rid, h)
-  local k = r.keys
-  types.check({
-    k.states, 'hash', k.outputs, 'hash', k.tallies, 'hash', k.history, 'list', k.tokens, 'hash', k.gates, 'hash', k.work, 'list',
-    k.rests, 'hash', k.parked, 'zset', k.big, 'set',
+  r = fresh(ctx, rid, {
+    state = h[1], sha = h[2], epoch = num.read(h[3]), gen = num.read(h[4]), open = num.read(h[5]), rev = num.read(h[6]), gid = h[7],
+    limit = num.read(h[8]), stop = h[9] == '1', window = num.read(h[10]), retention = num.read(h[11]), work = num.read(h[12]),
+    rest = num.read(h[13]), failed = h[14] == '1', check = num.read(h[15]), stopped = h[16] == '1', retry = h[17], only = h[18] == '1',
+    damage = h[19], purging = h[20], paused = h[21],
+    -- The epoch at which the run was started, or retried last: facts from before are those of an earlier life.
+    since = h[17] and num.read(string.match(h[17], '^%d+')) + 1 or 1,
   })
   if r.since > 1 or not run.is_going(r) then
+    local k = r.keys
     types.check({k.asked, 'set', k.only, 'set', k.reach, 'hash', k.superseded, 'set'})
   end
   run.add(ctx, r)
@@ -74,7 +67,7 @@ end
 -- A run that is about to be written for the first time.
 function run.create(ctx, rid, h)
   local r = fresh(ctx, rid, h)
-  r.is_new = true
+  r.is_new, r.since = true, r.since or 1
   return run.add(ctx, r)
 end
 
@@ -136,8 +129,11 @@ function run.event(r, text)
   r.events[#r.events + 1] = text
 end
 
--- Somebody steered the run: how, who (one word) and why.
-function run.note(r, what, by, reason)
+-- Somebody steered the run: how, who (one word) and why; `ids` are the step runs that it was done to, if not to the run.
+function run.note(r, what, by, reason, ids)
+  if ids and #ids > 0 then
+    what = what .. ':' .. table.concat(ids, ',', 1, math.min(#ids, 5)) .. (#ids > 5 and ',+' .. num.text(#ids - 5) or '')
+  end
   run.event(r, 'steered ' .. what .. ' ' .. (by == '' and '-' or by) .. (reason == '' and '' or ' ' .. reason))
 end
 
@@ -165,7 +161,7 @@ end
 function run.fact(r, id)
   local fact = r.s[id]
   if fact == nil then
-    fact = not r.is_new and redis.call('HGET', r.keys.states, id) or false
+    fact = not r.is_new and types.read('hash', 'HGET', r.keys.states, id) or false
     r.s[id] = fact
   end
   return fact
@@ -283,7 +279,8 @@ end
 -- gates and collections ---------------------------------------------------------
 
 local function read_record(r, name)
-  local text = not r.is_new and redis.call('HGET', r.keys.gates, name)
+  local text = not r.is_new and types.read('hash', 'HGET', r.keys.gates, name)
+  r.has_read_gates = true
   if not text then return nil end
   local parts = {}
   for part in string.gmatch(text .. '|', '([^|]*)|') do parts[#parts + 1] = part end

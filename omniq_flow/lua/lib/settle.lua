@@ -32,14 +32,6 @@ function settle.open(q, budget, damaged)
   return ctx
 end
 
--- `f.<run>.<step run>.<epoch>`; nil for a plain job.
-function settle.parse(id)
-  local rid, sid, epoch = string.match(id, '^f%.(%w+)%.([%w_%-]+)%.(%d+)$')
-  if not rid or #rid ~= 26 then return nil end
-  local step, x = string.match(sid, '^([%w_]+)(.*)$')
-  return {rid = rid, id = sid, step = step, x = x, epoch = epoch}
-end
-
 -- A record of another type counts as none: one damaged job must not stop the others (D9).
 local function read_job(ctx, id)
   local have = redis.pcall('HMGET', keys.job(ctx.base, id), unpack(READ))
@@ -165,7 +157,7 @@ end
 
 local function check(ctx, item)
   if ctx.q.active[item.id] ~= nil then return nil, 'LOST' end
-  local job, f = read_job(ctx, item.id), settle.parse(item.id)
+  local job, f = read_job(ctx, item.id), keys.parse(item.id)
   if item.token ~= '' and job.token == item.token and redis.call('ZSCORE', ctx.base .. ':active', item.id) then return job, nil, f end
   local r = f and item.token ~= '' and run.load(ctx, f.rid)
   if r and redis.call('HGET', r.keys.tokens, f.id .. '.' .. f.epoch) == string.sub(item.token, 1, TOKEN_CHARS) then return nil, 'DUP' end
@@ -238,7 +230,7 @@ end
 -- A lease that lapsed: another attempt, or the end (D4). Returns nothing; every id in `active` is dealt with.
 function settle.lapsed(ctx, id)
   if ctx.q.active[id] ~= nil then return end
-  local job, f = read_job(ctx, id), settle.parse(id)
+  local job, f = read_job(ctx, id), keys.parse(id)
   if not job.is_there then return drop_ghost(ctx, id, f) end
   local r = f and settle.awaited(ctx, f)
   if f and not r then return put_away(ctx, job, f) end
@@ -269,8 +261,16 @@ function settle.conclude(ctx, units)
   for _, rid in ipairs(ctx.order) do advance.conclude(ctx, ctx.runs[rid]) end
 end
 
--- Writes everything: runs, values, lanes.
+-- After the last that is planned, and before the first write: raises if a key of a run has another type.
+function settle.check(ctx)
+  if ctx.is_checked then return end
+  for _, rid in ipairs(ctx.order) do write.check(ctx, ctx.runs[rid]) end
+  ctx.is_checked = true
+end
+
+-- Writes everything: runs, values, lanes. What was not checked yet is now.
 function settle.commit(ctx)
+  settle.check(ctx)
   for key, value in pairs(ctx.values) do redis.call('SET', key, value) end
   many.unlink(ctx.stale)
   for _, rid in ipairs(ctx.order) do write.run(ctx, ctx.runs[rid]) end

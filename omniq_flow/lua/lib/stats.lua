@@ -12,9 +12,10 @@ function stats.new(key)
 end
 
 function stats.add(s, field, delta)
-  local sum = (s.sum[field] or 0) + delta
-  s.sum[field] = sum
-  if delta < 0 and sum < (s.low[field] or 0) then s.low[field] = sum end
+  local sums = s.sum
+  local sum = (sums[field] or 0) + delta
+  sums[field] = sum
+  if sum < 0 and sum < (s.low[field] or 0) then s.low[field] = sum end
 end
 
 -- A value that replaces what is there: a time, a length.

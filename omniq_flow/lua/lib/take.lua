@@ -10,21 +10,27 @@ local take = {}
 local GROUP_POPS, GHOSTS = 10, 10
 local READ = {'payload', 'gid', 'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms'}
 
--- Raises if a key that `take` is going to write is damaged: the pointer, the sequence, the groups that may be served.
+-- Raises if a key that `take` is going to write is damaged; reads the pointer and the sequence.
 function take.check(q)
-  types.check({q.base .. ':lane:rr', 'string', q.base .. ':lease:seq', 'string'})
-  local seq = redis.call('GET', q.base .. ':lease:seq')
-  if seq and not string.match(seq, '^%d+$') then
-    error({err = 'WRONGTYPE ' .. q.base .. ':lease:seq is no number; nothing was changed'})
-  end
+  local b = q.base
+  q.turn = types.read('string', 'GET', b .. ':lane:rr')
+  q.seq = types.read('string', 'GET', b .. ':lease:seq') or '0'
+  if not string.match(q.seq, '^%d+$') then error({err = 'WRONGTYPE ' .. b .. ':lease:seq is no number; nothing was changed'}) end
+  types.check({
+    b .. ':wait', 'list', b .. ':groups:ready', 'zset', b .. ':active', 'zset', b .. ':idx:active', 'zset', b .. ':idx:wait', 'zset',
+    b .. ':stats', 'hash',
+  })
+end
+
+-- The same for the groups that may be served.
+function take.check_groups(q)
   for _, gid in ipairs(redis.call('ZRANGE', q.base .. ':groups:ready', 0, GROUP_POPS - 1)) do queue.group(q, gid) end
 end
 
--- Raises before anything is popped if the pointer has another type; nil if the queue is paused. is_held(gid): whether a
--- group is passed over, and ready no more until somebody makes it so.
+-- nil if the queue is paused. is_held(gid): whether a group is passed over, and ready no more until somebody makes it so.
 function take.open(q, behind, is_held)
   if redis.call('EXISTS', q.base .. ':paused') == 1 then return nil end
-  return {turn = redis.call('GET', q.base .. ':lane:rr'), leased = 0, ghosts = 0, behind = behind or 0, is_held = is_held}
+  return {turn = q.turn, seq = tonumber(q.seq), leased = 0, tokens = 0, ghosts = 0, behind = behind or 0, is_held = is_held}
 end
 
 local function read_job(q, id)
@@ -106,10 +112,10 @@ end
 -- Leases a popped job. `salt` keeps tokens apart where the sequence was rolled back (H26); `worker`, if it is known, is
 -- noted with the token, so that a lost lease can be told by its holder; other clients leave the note as it is.
 function take.lease(q, t, job, salt, worker)
-  local seq = redis.call('INCR', q.base .. ':lease:seq')
-  local now = num.text(q.now)
+  local seq, now = t.seq + 1, num.text(q.now)
+  t.seq, t.tokens = seq, t.tokens + 1
   job.attempt, job.until_ms, job.seq = job.attempt + 1, q.now + job.lease, seq
-  job.token = redis.sha1hex(job.id .. ':' .. now .. ':' .. seq .. salt)
+  job.token = redis.sha1hex(job.id .. ':' .. now .. ':' .. num.text(seq) .. salt)
   local fields = {
     'state', 'active', 'attempt', num.text(job.attempt), 'lock_until_ms', num.text(job.until_ms), 'lease_token', job.token,
     'updated_ms', now, 'last_started_ms', now,
@@ -148,6 +154,7 @@ end
 
 function take.close(q, t)
   if t.leased > 0 then redis.call('SET', q.base .. ':lane:rr', t.turn) end
+  if t.tokens > 0 then redis.call('INCRBY', q.base .. ':lease:seq', t.tokens) end
 end
 
 return take

@@ -13,4 +13,14 @@ function types.check(expected)
   end
 end
 
+-- A read that tells by its type which key it is, where the server's own error does not.
+function types.read(kind, command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    types.check({key, kind})
+    error(reply)
+  end
+  return reply
+end
+
 return types

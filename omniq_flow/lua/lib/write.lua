@@ -1,6 +1,5 @@
 --[[
-  The end of a call for one run: what changed in memory (`run`) is written, each key once. All types were checked when
-  the run was loaded, so nothing here fails half-way.
+  The end of a call for one run: what changed in memory (`run`) is written, each key once, after `write.check`.
 ]]
 --- @include "num"
 --- @include "keys"
@@ -8,9 +7,48 @@
 --- @include "counter"
 --- @include "deque"
 --- @include "run"
+--- @include "types"
 local write = {}
 
 local HISTORY = 2000
+
+-- The tallies as they are going to be: what is added up, and when a step began first.
+local function plan_tallies(ctx, r)
+  local fields, sums = {}, {}
+  for field, delta in pairs(r.tally) do
+    if delta ~= 0 then fields[#fields + 1] = field end
+  end
+  local n = #fields
+  for step in pairs(r.began) do fields[#fields + 1] = step .. ':b' end
+  local have, now = r.is_new and {} or many.get(r.keys.tallies, fields), num.text(ctx.q.now)
+  for i, field in ipairs(fields) do
+    if i <= n then
+      sums[#sums + 1], sums[#sums + 2] = field, num.text(num.read(have[i]) + r.tally[field])
+    elseif not have[i] then
+      sums[#sums + 1], sums[#sums + 2] = field, now
+    end
+  end
+  -- When the latest step run was decided: the history forgets, this does not.
+  for step in pairs(r.ended) do sums[#sums + 1], sums[#sums + 2] = step .. ':e', now end
+  return sums
+end
+
+-- Before the first write of a call: what is going to be written is of its type, so that nothing fails half-way (H18). Facts,
+-- gates and the header were read, which tells their types; a new run has no keys yet.
+function write.check(ctx, r)
+  r.sums = plan_tallies(ctx, r)
+  if r.is_new then return end
+  local has_gone = #r.gone > 0
+  if has_gone or next(r.out) then types.check({r.keys.outputs, 'hash'}) end
+  if has_gone or next(r.done) then types.check({r.keys.tokens, 'hash'}) end
+  if has_gone or #r.big > 0 then types.check({r.keys.big, 'set'}) end
+  if #r.events > 0 then types.check({r.keys.history, 'list'}) end
+  if next(r.gate) and not r.has_read_gates then types.check({r.keys.gates, 'hash'}) end
+  if next(r.parked) then types.check({r.keys.parked, 'zset'}) end
+  if deque.is_changed(r.todo) then types.check({r.keys.work, 'list'}) end
+  if r.lists and r.rest == 0 then types.check({r.keys.rests, 'hash'}) end
+  if r.has_ended or r.is_reopened then types.check({keys.ended(ctx.base), 'zset'}) end
+end
 
 local function write_gates(r)
   local set, drop = {}, {}
@@ -25,8 +63,9 @@ local function write_gates(r)
         end
       else
         if g.left > 0 then
-          if not g.is_stored then counter.init(base, num.text(g.size)) end
-          if g.members then counter.report(base, g.members) end
+          -- The record decides, the counter shows it to others: what somebody put in its place must not stop the run.
+          if not g.is_stored then pcall(counter.init, base, num.text(g.size)) end
+          if g.members then pcall(counter.report, base, g.members) end
         elseif g.is_stored then
           counter.drop(base)
         end
@@ -38,8 +77,8 @@ local function write_gates(r)
       if g.drop then many.call('ZREM', r.keys.parked, g.drop) end
     end
   end
-  many.call('HSET', r.keys.gates, set)
-  many.call('HDEL', r.keys.gates, drop)
+  if #set > 0 then many.call('HSET', r.keys.gates, set) end
+  if #drop > 0 then many.call('HDEL', r.keys.gates, drop) end
   for name, entries in pairs(r.parked) do
     local args = {}
     for _, entry in ipairs(entries) do
@@ -74,20 +113,12 @@ local function write_work(r)
 end
 
 local function write_map(key, map)
-  local args = {}
+  local args, n = {}, 0
   for field, value in pairs(map) do
-    args[#args + 1] = field
-    args[#args + 1] = type(value) == 'number' and num.text(value) or value
+    args[n + 1], args[n + 2] = field, type(value) == 'number' and num.text(value) or value
+    n = n + 2
   end
   many.call('HSET', key, args)
-end
-
--- When the first step run of a step was dispatched and the latest was decided: the history forgets, this does not.
-local function write_times(ctx, r)
-  local times = {}
-  for step in pairs(r.began) do redis.call('HSETNX', r.keys.tallies, step .. ':b', num.text(ctx.q.now)) end
-  for step in pairs(r.ended) do times[step .. ':e'] = ctx.q.now end
-  write_map(r.keys.tallies, times)
 end
 
 -- Events, and at times a checkpoint: the tallies as they stand, so that older events may go (I15).
@@ -113,6 +144,7 @@ end
 
 -- What was decided anew takes its older value, token and failed job with it.
 local function write_gone(ctx, r)
+  if #r.gone == 0 and #r.old == 0 and not r.remarked then return end
   local ids, tokens, big, values = {}, {}, {}, {}
   for i, old in ipairs(r.gone) do
     ids[i], tokens[i], big[i] = old.id, old.id .. '.' .. old.epoch, old.id .. ':' .. old.epoch
@@ -133,10 +165,10 @@ end
 
 -- A run that is retried is among the live again, and what was asked for until now is what it works.
 local function write_asked(ctx, r)
-  many.call('SADD', r.keys.asked, r.asking)
+  if #r.asking > 0 then many.call('SADD', r.keys.asked, r.asking) end
   if not r.is_reopened then
     -- What is worked now need not be asked for.
-    many.call('SREM', r.keys.asked, r.old)
+    if #r.old > 0 then many.call('SREM', r.keys.asked, r.old) end
     return
   end
   redis.call('ZREM', keys.ended(ctx.base), r.rid)
@@ -181,11 +213,10 @@ end
 
 -- Writes everything of one run. The queue's jobs and lanes are written by `queue.settle`.
 function write.run(ctx, r)
-  local facts, cleared, tokens = {}, {}, {}
+  local facts, cleared = {}, {}
   for id in pairs(r.changed) do
     if r.s[id] then facts[id] = r.s[id] else cleared[#cleared + 1] = id end
   end
-  for id, token in pairs(r.done) do tokens[id] = token end
   write_forgotten(ctx, r)
   write_work(r)
   if r.is_new or #r.events > 0 then run.put(r, 'rev', r.rev) end
@@ -193,14 +224,11 @@ function write.run(ctx, r)
   write_gone(ctx, r)
   write_asked(ctx, r)
   write_map(r.keys.states, facts)
-  many.call('HDEL', r.keys.states, cleared)
-  write_map(r.keys.outputs, r.out)
-  write_map(r.keys.tokens, tokens)
-  many.call('SADD', r.keys.big, r.big)
-  for field, delta in pairs(r.tally) do
-    if delta ~= 0 then redis.call('HINCRBY', r.keys.tallies, field, num.text(delta)) end
-  end
-  write_times(ctx, r)
+  if #cleared > 0 then many.call('HDEL', r.keys.states, cleared) end
+  if next(r.out) then write_map(r.keys.outputs, r.out) end
+  if next(r.done) then write_map(r.keys.tokens, r.done) end
+  if #r.big > 0 then many.call('SADD', r.keys.big, r.big) end
+  many.call('HSET', r.keys.tallies, r.sums)
   write_gates(r)
   write_history(ctx, r)
   if run.is_over(r) then

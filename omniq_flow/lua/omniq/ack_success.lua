@@ -15,7 +15,6 @@
 local now = clock.given(ARGV[2])
 if not now then return {'ERR', 'BAD_NUMBER'} end
 local q = queue.open(KEYS[1], now)
-queue.check(q)
 local job, refusal = lease.check(q, ARGV[1], ARGV[3])
 if not job then return {'ERR', refusal} end
 queue.leave_active(q, job.id, job.gid)

@@ -22,9 +22,10 @@ local now, due, limit = clock.given(ARGV[6]), num.given(ARGV[7], 0), num.given(A
 if not (attempts and lease and backoff and now and due and limit) then return {'ERR', 'BAD_NUMBER'} end
 local q = queue.open(KEYS[1], now)
 local job = keys.job(q.base, id)
-queue.check(q)
-types.check({job, 'hash'})
-if redis.call('EXISTS', job) == 1 then return {'OK', id} end
+if redis.call('EXISTS', job) == 1 then
+  types.check({job, 'hash'})
+  return {'OK', id}
+end
 queue.enqueue(q, id, {payload = payload, attempts = attempts, lease = lease, backoff = backoff, gid = gid, limit = limit, due = due})
 commit.all(q)
 -- One idle worker learns of the due time, lest it sleeps past it.

@@ -17,7 +17,6 @@
 local now, most = clock.given(ARGV[1]), num.given(ARGV[2], 1000)
 if not (now and most) then return {'ERR', 'BAD_NUMBER'} end
 local q = queue.open(KEYS[1], now)
-queue.check(q)
 local promoted = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', q.base .. ':delayed', '-inf', num.text(now), 'LIMIT', 0, num.text(most))) do
   local have = redis.call('HMGET', keys.job(q.base, id), 'gid')

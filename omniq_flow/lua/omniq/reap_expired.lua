@@ -17,7 +17,6 @@
 local now, most = clock.given(ARGV[1]), num.given(ARGV[2], 1000)
 if not (now and most) then return {'ERR', 'BAD_NUMBER'} end
 local q = queue.open(KEYS[1], now)
-queue.check(q)
 local ids = redis.call('ZRANGEBYSCORE', q.base .. ':active', '-inf', num.text(now), 'LIMIT', 0, num.text(most))
 for _, id in ipairs(ids) do
   local job = lease.lapsed(q, id)

@@ -16,8 +16,8 @@
 local now = clock.given(ARGV[1])
 if not now then return {'ERR', 'BAD_NUMBER'} end
 local q = queue.open(KEYS[1], now)
-queue.check(q)
 take.check(q)
+take.check_groups(q)
 local t = take.open(q)
 if not t then return {'PAUSED'} end
 local job = take.next(q, t)

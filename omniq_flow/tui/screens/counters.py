@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from omniq_flow.observe.counter_view import CounterReader, CounterRow, CounterView
 from omniq_flow.observe.counters import Member
 from omniq_flow.tui.feed import Want
 from omniq_flow.tui.glyphs import STEPS
-from omniq_flow.tui.keys import Key
+from omniq_flow.tui.keys import SORT_KEYS, Key
 from omniq_flow.tui.list_page import ListPage
 from omniq_flow.tui.table import Column, Row
 from omniq_flow.tui.text import BLANK, Line, bar, cell, line, rule, wrap
@@ -30,10 +31,17 @@ class CountersPage(ListPage):
         Column("MISSING", 7, ">"),
         Column("VERDICT", 7),
     )
+    SORTS: ClassVar[Mapping[str, Callable[[CounterRow], Any]]] = {
+        "COUNTER": lambda row: row.counter.name,
+        "RUN": lambda row: row.counter.run_id,
+        "MISSING": lambda row: -row.counter.left,
+        "VERDICT": lambda row: (not row.fault, row.verdict),
+    }
     KEYS = (
         Key("enter", "open", "missing", "which members are missing, and where", shown="enter"),
         Key("C", "check", "check", "compare the counter with record and facts"),
         Key("O", "open_run", "its run", "open the run"),
+        *SORT_KEYS,
         Key("y", "copy_id", "copy id", "copy the name", is_hint=False),
         Key("escape", "back", "back", "back", is_hint=False),
     )
@@ -90,7 +98,12 @@ class CountersPage(ListPage):
         return [*lines, rule(width - 1, "missing"), *(row for m in members for row in _member_lines(m, width - 1))]
 
     def empty(self) -> Sequence[Line]:
-        return (line("  Counters of open runs stand here: what each join and each list still waits for. There are none."),)
+        return (
+            line("  Counters of open runs stand here: what each join and each list still waits for. There are none."),
+            line(),
+            line("  Completion counters of other clients have no index and cannot be listed. One is looked at by its key:"),
+            line("  omniq-flow counters show KEY"),
+        )
 
     def command(self) -> str:
         row = self.table.selected

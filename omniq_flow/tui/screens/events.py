@@ -33,6 +33,7 @@ class EventsPage(ListPage):
 
     TITLE_ = "Events"
     HAS_SIDE = False
+    PANE = ""
     COLUMNS = (Column("TIME", 8), Column("RUN", 7), Column("WHO", 20), Column("WHAT"))
     KEYS = (
         Key("enter", "open", "its run", "open the run", shown="enter"),
@@ -73,6 +74,8 @@ class EventsPage(ListPage):
         for n, deed in enumerate(self.flow_app.deeds):
             why = f", {len(deed.refused)} refused" if deed.refused else ""
             found.append(_Told(deed.at_ms, f"deed/{n}", "", "you", f"{deed.action.label}: {deed.done} done{why}", "title"))
+        for n, (at_ms, text) in enumerate(self.flow_app.troubles):
+            found.append(_Told(at_ms, f"trouble/{n}", "", "here", text, "bad"))
         return sorted(found, key=lambda t: t.at_ms, reverse=True)
 
     def _fits(self, t: _Told) -> bool:

@@ -25,6 +25,7 @@ class GroupsPage(ListPage):
 
     TITLE_ = "Groups"
     HAS_SIDE = False
+    PANE = ""
     COLUMNS = (
         Column("GROUP"),
         Column("WAITING", 8, ">"),
@@ -52,11 +53,11 @@ class GroupsPage(ListPage):
         return self._queue or next(iter(self.flow_app.queues), "")
 
     def want(self) -> Want:
-        first, count = self.table.window()
+        first, count = self.table.window(MOST_ROWS)
         queue = self.queue
         if not queue:
             return Want("groups", lambda client: GroupView(""))
-        return Want("groups", lambda client: self._reader.read(client, queue, first, min(count, MOST_ROWS)))
+        return Want("groups", lambda client: self._reader.read(client, queue, first, count))
 
     def show(self, picture: GroupView) -> None:
         if picture.queue == self.queue:

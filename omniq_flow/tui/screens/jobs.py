@@ -10,16 +10,17 @@ from textual.widget import Widget
 
 from omniq_flow.observe.jobs import JobFilter, JobSnapshot
 from omniq_flow.observe.lane_view import LaneQuery, LaneReader, LaneView
-from omniq_flow.ops.lanes import LaneName
+from omniq_flow.observe.notes import pause_words
+from omniq_flow.ops.lanes import LaneName, payload
 from omniq_flow.tui.actions import Action, remove_jobs, retry_jobs, run_jobs_now
 from omniq_flow.tui.canvas import Board
-from omniq_flow.tui.feed import Want
+from omniq_flow.tui.feed import Question, Want
 from omniq_flow.tui.filter import FilterBar
 from omniq_flow.tui.job_text import job_lines, job_name, when
 from omniq_flow.tui.keys import Key
-from omniq_flow.tui.page import Page
+from omniq_flow.tui.page import SIDE_FROM, Page
 from omniq_flow.tui.table import Column, Row, Table
-from omniq_flow.tui.text import Line, Part, age, line
+from omniq_flow.tui.text import Line, Part, Span, age, line
 
 TITLES: dict[LaneName, tuple[str, str]] = {
     "wait": ("Wait", "Wait"),
@@ -40,17 +41,16 @@ COLUMNS = (
 MOST_ROWS = 55
 LONGEST_PAYLOAD = 64 << 10
 """A longer payload (bytes) is not read again with every tick."""
-SIDE_FROM = 100
-"""From this width on the job stands beside the list."""
 
 
 class JobsPage(Page):
     """The jobs of a queue."""
 
     TITLE_ = "Jobs"
+    PANE = "job"
     KEYS = (
-        Key("right_square_bracket", "lane(1)", "lane", "next lane", shown="[ ]"),
-        Key("left_square_bracket", "lane(-1)", "", "previous lane", is_hint=False),
+        Key("right_square_bracket", "lane(1)", "lane", "next lane", shown="[ ]", called="next_tab"),
+        Key("left_square_bracket", "lane(-1)", "", "previous lane", is_hint=False, called="previous_tab"),
         Key("slash", "filter", "filter", "filter: group:acme error:timeout"),
         Key("r", "act('retry')", "retry", "retry failed jobs"),
         Key("d,delete", "act('remove')", "remove", "remove jobs for good"),
@@ -109,20 +109,21 @@ class JobsPage(Page):
             self.look()
 
     def want(self) -> Want:
-        first, count = self.table.window()
+        first, count = self.table.window(MOST_ROWS)
         query, with_ids = LaneQuery(self.queue, self._lane, self._gid, self._where), self._marks_all
-        count, row = min(count, MOST_ROWS), self.table.selected
+        row = self.table.selected
         is_short = row is not None and isinstance(row.thing, JobSnapshot) and row.thing.payload_bytes <= LONGEST_PAYLOAD
         selected = row.id if row is not None and is_short else ""
+        stays = self.table.selected_id
         if not query.queue:
             return Want("jobs", lambda client: LaneView(query))
-        return Want("jobs", lambda client: self._reader.read(client, query, first, count, selected, with_ids=with_ids))
+        return Want("jobs", lambda client: self._reader.read(client, query, first, count, selected, stays, with_ids=with_ids))
 
     def show(self, picture: LaneView) -> None:
         if (picture.query.queue, picture.query.lane) != (self.queue, self._lane):
             return
         self._view = picture
-        self.table.fill([self._row(job) for job in picture.jobs], picture.offset, picture.total)
+        self.table.fill([self._row(job) for job in picture.jobs], picture.offset, picture.total, picture.place)
         if picture.ids is not None and self._marks_all:
             self._marks_all, self._is_filtered_mark = False, True
             self.table.mark_these({job_id: job_id for job_id in picture.ids})
@@ -141,8 +142,10 @@ class JobsPage(Page):
             number = view.lengths.get(lane, 0)
             shown = f"{title if self.app.size.width >= SIDE_FROM else short} {number}"
             tone = "key" if lane == self._lane else "bad" if lane == "failed" and number else ""
-            parts.append((f" [{shown}]" if lane == self._lane else f"  {shown}", tone))
-        parts += [(f"  group {view.gid}", "busy")] if self._lane == "gwait" and view.gid else []
+            parts.append(Span(f" [{shown}]" if lane == self._lane else f"  {shown}", tone, f"screen.show_lane('{lane}')"))
+        parts += [(f"  {fault}", "bad") for fault in view.faults]
+        parts += [(f"  paused{pause_words(view.pause, view.at_ms)}", "warn")] if view.pause else []
+        parts += [(f"  group {view.gid} {view.total}", "busy")] if self._lane == "gwait" and view.gid else []
         parts += [(f"  filter: {self._words}", "warn")] if self._where else []
         if self._where and not view.is_whole:
             parts.append((f"  searched {view.looked_at:,} of {view.lengths.get(self._lane, 0):,}; n goes on", "warn"))
@@ -206,6 +209,9 @@ class JobsPage(Page):
         lanes = tuple(TITLES)
         self.open(self.queue, lanes[(lanes.index(self._lane) + by) % len(lanes)])
 
+    def action_show_lane(self, lane: LaneName) -> None:
+        self.open(self.queue, lane)
+
     def action_next_queue(self) -> None:
         names = self.flow_app.queues
         if names:
@@ -255,6 +261,10 @@ class JobsPage(Page):
             return
         none = {"retry": "only failed jobs can be retried", "run_now": "only delayed jobs can be run now", "remove": "an active job stays"}
         self.flow_app.perform(self.action_for(kind), none=none[kind])
+
+    def value(self) -> tuple[str, Question] | None:
+        row, queue = self.table.selected, self.queue
+        return (f"payload of {row.id}", lambda client: client.execute(payload(queue, row.id))) if row is not None else None
 
     def command(self) -> str:
         row = self.table.selected

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
+from omniq_flow.observe.notes import pause_words
 from omniq_flow.observe.overview import Need, Overview, OverviewReader
 from omniq_flow.observe.queues import QueueSnapshot
 from omniq_flow.tui.actions import pause_queue
 from omniq_flow.tui.canvas import Board
 from omniq_flow.tui.feed import Want
-from omniq_flow.tui.keys import Key
+from omniq_flow.tui.keys import SORT_KEYS, Key
 from omniq_flow.tui.page import Page
 from omniq_flow.tui.run_actions import run_action
 from omniq_flow.tui.table import Column, Row, Table
-from omniq_flow.tui.text import Line, Part, age, ends, line, rule, spark
+from omniq_flow.tui.text import Line, Part, age, cut, ends, line, rule, spark
 
 COLUMNS = (
     Column("QUEUE"),
@@ -50,8 +51,7 @@ class OverviewPage(Page):
         Key("enter", "open", "open", "open the queue or the run", shown="enter"),
         Key("p", "act('pause')", "pause", "pause or resume the queue"),
         Key("r", "act('retry')", "retry", "retry the run that failed"),
-        Key("s", "sort(1)", "sort", "sort by another column", is_hint=False),
-        Key("S", "sort(-1)", "", "sort by the column before", is_hint=False),
+        *SORT_KEYS,
         Key("y", "copy_id", "copy", "copy the name", is_hint=False),
     )
     DEFAULT_CSS = """
@@ -102,7 +102,18 @@ class OverviewPage(Page):
         right = line(f"Jobs/s  {rate}", (spark(p.rates[-16:]).rjust(16), "busy"), " ")
         self.top.show(ends(left, right, width), rule(width))
         count = f"NEEDS YOU ({len(p.needs)})" if p.needs else "NEEDS NOBODY"
-        self.needs_head.show(rule(width), line((f" {count}", "warn" if p.needs else "good")))
+        title, pause = line((f" {count}", "warn" if p.needs else "good")), self._pause()
+        self.needs_head.show(rule(width), ends(title, line((f"{pause} ", "warn")), width) if pause else title)
+
+    def _pause(self) -> str:
+        """Who paused the queue under the cursor, when and why."""
+        queue = self.table.selected.thing if self.table.selected is not None else None
+        if not isinstance(queue, QueueSnapshot) or not queue.is_paused:
+            return ""
+        return cut(f"{queue.name} is paused{pause_words(queue.pause, self.flow_app.clock())}", max(self.app.size.width - 20, 20))
+
+    def on_table_moved(self) -> None:
+        self._paint()
 
     def _row(self, q: QueueSnapshot) -> Row:
         now = self.flow_app.clock()

@@ -8,22 +8,28 @@ from typing import Any
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
+from omniq_flow.errors import NotFound, OmniqFlowError
+from omniq_flow.model.names import StepRun
+from omniq_flow.observe.results import input_of, output_of
 from omniq_flow.observe.run_watch import Focus, RunView, RunWatch
 from omniq_flow.tui.actions import Deed
 from omniq_flow.tui.canvas import Board
-from omniq_flow.tui.feed import Want
+from omniq_flow.tui.dialogs import Ask
+from omniq_flow.tui.feed import Question, Want
 from omniq_flow.tui.graph import MOST_STEPS, Graph
 from omniq_flow.tui.header import run_head_line, tab_line
 from omniq_flow.tui.keys import Key
-from omniq_flow.tui.page import Page
+from omniq_flow.tui.page import SIDE_FROM, Page
+from omniq_flow.tui.rerun import ask_for_rerun
 from omniq_flow.tui.run_actions import RUN_KEYS, WHY_NOT, run_action
 from omniq_flow.tui.run_text import event_line, history_lines, input_lines, log_lines, output_lines, step_lines, timeline_lines
-from omniq_flow.tui.text import Line, Span, rule, took
+from omniq_flow.tui.text import Line, Span, plain, rule, took
 from omniq_flow.tui.tree import StepTree
 
+END = 1 << 30
 TABS = ("Graph", "Tree", "Timeline", "Input", "Output", "Log", "History")
-SIDE_FROM = 100
-"""From this width on the step stands beside every tab."""
+READING = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": 10, "pageup": -10, "home": -END, "g": -END, "end": END, "G": END}
+"""Keys of a tab that is read -> by how many lines they move."""
 LARGE = (120, 34)
 """From this size on the log stands below the graph."""
 
@@ -32,14 +38,18 @@ class RunPage(Page):
     """A run; lies above the screen it was opened from."""
 
     TITLE_ = "Run"
+    PANE = "side"
     KEYS = (
         Key("enter", "open", "step", "the elements of the step", shown="enter"),
         Key("m", "log", "log", "the log of the run"),
         Key("i", "input", "input", "the input of the run", is_hint=False),
         *RUN_KEYS,
         Key("escape", "back", "back", "back to the list"),
-        Key("right_square_bracket", "tab(1)", "tab", "next tab", shown="[ ]"),
-        Key("left_square_bracket", "tab(-1)", "", "previous tab", is_hint=False),
+        Key("right_square_bracket", "tab(1)", "tab", "next tab", shown="[ ]", called="next_tab"),
+        Key("left_square_bracket", "tab(-1)", "", "previous tab", is_hint=False, called="previous_tab"),
+        Key("slash", "find", "find", "find words in the text of a tab", is_hint=False, called="filter"),
+        Key("n", "find_next(1)", "next hit", "the next hit", is_hint=False, called="go_on"),
+        Key("N", "find_next(-1)", "hit before", "the hit before", is_hint=False, called="go_back_on"),
         Key("F", "follow", "follow", "keep the cursor on what runs"),
         Key("y", "copy_id", "copy id", "copy the id", is_hint=False),
     )
@@ -79,8 +89,9 @@ class RunPage(Page):
         self.tab = ""
 
     def want(self) -> Want:
-        step, offset = (self.steps.selected_step, self.steps.members_from) if self.tab == "Tree" else (self.graph.step, 0)
-        focus = Focus(step, offset, self.tab == "Log" or self.has_class("-large"), self.tab == "Input")
+        tree, is_tree = self.steps, self.tab == "Tree"
+        step, offset, within = (tree.selected_step, tree.members_from, tree.within) if is_tree else (self.graph.step, 0, ())
+        focus = Focus(step, offset, self.tab == "Log" or self.has_class("-large"), self.tab == "Input", within)
         return Want(str(self.name), lambda client: self._watch.read(client, focus))
 
     def show(self, picture: RunView) -> None:
@@ -111,7 +122,8 @@ class RunPage(Page):
         self.below.show(rule(below, "log"), *log_lines(view, below, now)[-10:])
 
     def head(self, width: int) -> tuple[Line, Line]:
-        return run_head_line(self.flow_app.status, self._about(), width, self._pause()), tab_line([("", t) for t in TABS], self.tab, width)
+        tabs = tab_line([("", tab) for tab in TABS], self.tab, width, "screen.show_tab")
+        return run_head_line(self.flow_app.status, self._about(), width, self._pause()), tabs
 
     def _about(self) -> list[Span]:
         about = [Span(f"RUN {self.run_id[-6:]}", "title")]
@@ -144,6 +156,7 @@ class RunPage(Page):
     def action_tab(self, by: int) -> None:
         self._choose(TABS[(TABS.index(self.tab or "Graph") + by) % len(TABS)])
         self.board.top = 0
+        self.board.forget_found()
         self._paint(self.flow_app.clock())
         self.paint_head()
         self.look()
@@ -151,6 +164,15 @@ class RunPage(Page):
     def _jump(self, tab: str) -> None:
         self._choose(tab)
         self.action_tab(0)
+
+    def action_open(self) -> None:
+        if self.tab == "Tree":
+            self.steps.action_unfold()
+        else:
+            self.graph.action_open()
+
+    def action_show_tab(self, tab: str) -> None:
+        self._jump(tab)
 
     def action_log(self) -> None:
         self._jump("Log")
@@ -182,17 +204,62 @@ class RunPage(Page):
         self.look()
 
     def on_key(self, event: Any) -> None:
-        if self.tab in TABS[2:] and event.key in (moves := {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": 10, "pageup": -10}):
-            self.board.scroll_lines(moves[event.key])
+        if self.tab in TABS[2:] and event.key in READING:
+            self.board.scroll_lines(READING[event.key])
+
+    def action_find(self) -> None:
+        if self.tab in TABS[2:]:
+            self.flow_app.push_screen(Ask("find", f"find in {self.tab}", self.board.words), self._find)
+        else:
+            self.flow_app.say("there is a text to search under Input, Output, Log and History", is_bad=True)
+
+    def _find(self, words: object) -> None:
+        if isinstance(words, str) and words:
+            self.board.forget_found()
+            self._find_next(words, 1)
+
+    def action_find_next(self, by: int) -> None:
+        if self.tab in TABS[2:] and self.board.words:
+            self._find_next(self.board.words, by)
+
+    def _find_next(self, words: str, by: int) -> None:
+        if not self.board.find(words, by):
+            self.flow_app.say(f"{words!r} is not {'further down' if by > 0 else 'further up'}", is_bad=True)
 
     def action_act(self, kind: str) -> None:
         headers = [self._view.snapshot.header] if self._view is not None else []
-        self.flow_app.perform(run_action(kind, headers), none=WHY_NOT[kind])
+        if kind == "rerun":
+            ask_for_rerun(self.flow_app, headers, self._step_at_hand(), none=WHY_NOT[kind])
+        else:
+            self.flow_app.perform(run_action(kind, headers), none=WHY_NOT[kind])
+
+    def _step_at_hand(self) -> str:
+        """The step under the cursor where steps are shown; "" elsewhere."""
+        return self._view.close.step if self._view is not None and self.tab in ("Graph", "Tree") else ""
 
     def acted(self, deed: Deed) -> None:
         """A run that was removed is shown no more."""
         if deed.action.kind == "remove" and any(o.is_done and o.id == self.run_id for o in deed.outcomes):
             self.flow_app.go_back()
+
+    def fail(self, error: OmniqFlowError) -> None:
+        """A run that is gone, as after the server came back empty, is shown no more."""
+        super().fail(error)
+        if isinstance(error, NotFound):
+            self.flow_app.go_back()
+
+    def value(self) -> tuple[str, Question] | None:
+        """Input and log on their tabs, else the output of the step, or of the element under the cursor."""
+        view, queue, run_id = self._view, self.queue, self.run_id
+        if view is None:
+            return None
+        if self.tab == "Input":
+            return f"input of {run_id}", lambda client: input_of(client, queue, run_id)
+        if self.tab == "Log":
+            return f"log of {run_id}", lambda client: "\n".join(plain(row) for row in log_lines(view, 0, 0))
+        element = self.steps.selected_member if self.tab == "Tree" else ""
+        wanted = StepRun.parse(element) if element else StepRun(view.close.step)
+        return f"output of {wanted} of {run_id}", lambda client: output_of(client, view.snapshot, wanted)
 
     def command(self) -> str:
         return f"omniq-flow runs show {self.run_id}"

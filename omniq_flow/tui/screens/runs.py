@@ -16,6 +16,7 @@ from omniq_flow.tui.filter import FilterBar, words_of
 from omniq_flow.tui.glyphs import PAUSED, RUNS
 from omniq_flow.tui.keys import Key
 from omniq_flow.tui.page import Page
+from omniq_flow.tui.rerun import ask_for_rerun
 from omniq_flow.tui.run_actions import RUN_KEYS, WHY_NOT, run_action, run_actions
 from omniq_flow.tui.table import Column, Row, Table
 from omniq_flow.tui.text import Line, Part, age, bar, line, tail, took
@@ -79,8 +80,8 @@ class RunsPage(Page):
         self.table.focus()
 
     def want(self) -> Want:
-        first, count = self.table.window()
-        queues, query, clock, count = self.flow_app.queues, self._query, self.flow_app.clock, min(count, MOST_ROWS)
+        first, count = self.table.window(MOST_ROWS)
+        queues, query, clock = self.flow_app.queues, self._query, self.flow_app.clock
         with_all = self._marks_all
         return Want("runs", lambda client: self._list.read(client, queues, query, first, count, now_ms=clock(), with_all=with_all))
 
@@ -167,6 +168,8 @@ class RunsPage(Page):
         found, is_filter = [h for h in headers if isinstance(h, RunHeader)], self._is_filtered_mark
         if kind == "bulk":
             self.flow_app.choose(run_actions(found, is_filter=is_filter))
+        elif kind == "rerun":
+            ask_for_rerun(self.flow_app, found, none=WHY_NOT[kind])
         else:
             self.flow_app.perform(run_action(kind, found, is_filter=is_filter), none=WHY_NOT[kind])
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from omniq_flow.observe.queues import WorkerSnapshot
 from omniq_flow.observe.worker_view import WorkerReader, WorkerView
 from omniq_flow.tui.feed import Want
-from omniq_flow.tui.keys import Key
+from omniq_flow.tui.keys import SORT_KEYS, Key
 from omniq_flow.tui.list_page import ListPage
 from omniq_flow.tui.run_text import clock_time
 from omniq_flow.tui.table import Column, Row
@@ -28,7 +29,15 @@ class WorkersPage(ListPage):
         Column("STATE", 8),
         Column("QUEUES", 20, least=130),
     )
+    SORTS: ClassVar[Mapping[str, Callable[[WorkerSnapshot], Any]]] = {
+        "WORKER": lambda w: w.name,
+        "HOST": lambda w: (w.host, w.pid),
+        "BUSY": lambda w: -w.busy,
+        "SEEN": lambda w: w.seen_ms,
+        "STATE": lambda w: w.state,
+    }
     KEYS = (
+        *SORT_KEYS,
         Key("enter", "open", "open", "all that it tells", shown="enter"),
         Key("y", "copy_id", "copy id", "copy the name", is_hint=False),
         Key("escape", "back", "back", "back", is_hint=False),

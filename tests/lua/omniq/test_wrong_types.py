@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -58,8 +59,13 @@ SITUATIONS = [(name, key) for name, (_, keys) in CASES.items() for key in keys]
 
 @pytest.fixture
 def conn(redis_conn: redis.Redis) -> Any:
+    restore(redis_conn)
+    return redis_conn
+
+
+def restore(conn: Any) -> None:
     """A queue in which every operation of the table has something to do."""
-    conn: Any = redis_conn
+    conn.flushall()
     conn.hset("{q}:job:waiting", mapping={"id": "waiting", "gid": "g", "state": "wait", "payload": "{}", "max_attempts": "3"})
     conn.hset("{q}:job:ungrouped", mapping={"id": "ungrouped", "state": "wait", "payload": "{}", "max_attempts": "3"})
     conn.hset("{q}:job:due", mapping={"id": "due", "gid": "g", "state": "delayed", "payload": "{}"})
@@ -74,7 +80,6 @@ def conn(redis_conn: redis.Redis) -> Any:
     conn.zadd("{q}:groups:ready", {"g": T0})
     conn.mset({"{q}:g:g:inflight": "1", "{q}:g:g:limit": "5", "{q}:paused": "1", "{cc:k}:count": "2"})
     conn.zadd("{q}:flow:idle", {"w": T0 + 10**9})
-    return conn
 
 
 def everything(conn: Any) -> dict[bytes, bytes]:
@@ -101,18 +106,44 @@ def test_each_operation_has_something_to_do_here(conn: Any, name: str) -> None:
     assert everything(conn) != before
 
 
-@pytest.mark.parametrize(("name", "key"), SITUATIONS)
-def test_a_key_of_another_type_leaves_all_as_it_was(conn: Any, name: str, key: str) -> None:
-    run = call(conn, name)
+def refusal(run: Callable[[], Any]) -> str:
+    try:
+        run()
+    except redis.ResponseError as error:
+        return str(error)
+    return ""
+
+
+def spoil(conn: Any, name: str, key: str) -> None:
     conn.delete(key)
     if CASES[name][1][key] == "string":
         conn.rpush(key, "odd")
     else:
         conn.set(key, "odd")
+
+
+@pytest.mark.parametrize(("name", "key"), SITUATIONS)
+def test_a_key_of_another_type_stops_who_writes_it_and_nobody_else(conn: Any, name: str, key: str) -> None:
+    """Whoever would have written the key is refused and leaves all as it was; whoever would not does all it has to."""
+    was = conn.dump(key)
+    call(conn, name)()
+    is_written = conn.dump(key) != was
+    restore(conn)
+    run = call(conn, name)
+    spoil(conn, name, key)
     before = everything(conn)
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        run()
-    assert everything(conn) == before
+    if said := refusal(run):
+        assert "WRONGTYPE" in said
+        assert everything(conn) == before
+        return
+    assert not is_written
+    after = everything(conn)
+    assert after[key.encode()] == before[key.encode()]
+    restore(conn)
+    run = call(conn, name)
+    run()
+    whole = everything(conn)
+    assert {k: v for k, v in after.items() if k != key.encode()} == {k: v for k, v in whole.items() if k != key.encode()}
 
 
 def test_a_counter_is_not_started_over_a_key_of_another_type(conn: Any) -> None:
