@@ -118,10 +118,11 @@ class Table(Canvas, can_focus=True):
         first = max(self.top - margin, 0)
         return first, self.top + self.visible_rows + margin - first
 
-    def fill(self, rows: Sequence[Row], offset: int, total: int, place: tuple[str, int] = ("", -1)) -> None:
+    def fill(self, rows: Sequence[Row], offset: int, total: int, place: tuple[str, int] | None = None) -> None:
         """Take the rows from `offset` on of `total`; the cursor stays with its id.
 
-        `place` is an id and where it stands by now: has the selected one left these rows, the cursor follows it there.
+        `place` is an id and where it stands by now, −1 for nowhere: has the selected one left these rows, the cursor follows it
+        there. Where it tells of another id, which was selected when it was asked for, the selected one is asked for again.
         """
         self.rows, self.first, self.total, self.is_loaded = tuple(rows), offset, total, True
         at = next((offset + n for n, row in enumerate(rows) if row.id == self.selected_id), None)
@@ -130,15 +131,15 @@ class Table(Canvas, can_focus=True):
                 self.top += at - self.cursor
             self.cursor = at
         self.marks = {id: self._thing(id, thing) for id, thing in self.marks.items()}
-        chosen, found = place
-        if at is None and chosen == self.selected_id and found >= 0:
-            self.top += found - self.cursor if self.top else 0
-            self.cursor = found
-            self._settle()
+        chosen = self.selected_id
+        is_elsewhere = at is None and chosen != "" and place is not None and (place[0] != chosen or place[1] >= 0)
+        if is_elsewhere and place is not None and place[0] == chosen:
+            self.top += place[1] - self.cursor if self.top else 0
+            self.cursor = place[1]
+        self._settle()
+        if is_elsewhere:
             self.selected_id = chosen
             self.post_message(self.Lacking(self))
-        else:
-            self._settle()
         self.refresh()
         self.post_message(self.Moved(self))
 
