@@ -204,15 +204,14 @@ class Lane:
         """Wait for wake-ups, all the time: they only come when this lane has registered."""
         while True:
             try:
-                hint = await self.shop.client.pop_blocking([keys.wake(self.queue, self._channel_name(0))], POP_S)
+                await self.shop.client.pop_blocking([keys.wake(self.queue, self.shop.name)], POP_S)
             except ServerUnavailable:
                 await asyncio.sleep(again_ms(5) / 1000)
-                continue
-            if hint:
-                self._is_registered, self._is_empty, self._cause = False, False, "wake"
-                self.notify()
-                # The look for work goes out first, then the next wait.
-                await asyncio.sleep(0)
+            # Without a hint it is looked as well: one may have been lost with a connection.
+            self._is_registered, self._is_empty, self._cause = False, False, "wake"
+            self.notify()
+            # The look for work goes out first, then the next wait.
+            await asyncio.sleep(0)
 
     def _want(self) -> int:
         return 0 if self.is_draining else self.shop.slots.want(len(self.held), self.shop.hungry)
@@ -221,7 +220,7 @@ class Lane:
 
     async def _beat(self, channel: int) -> None:
         batch, take = self._collect(), self._want()
-        idle_ms = self._idle_ms() if channel == 0 and take and self._is_empty else 0
+        idle_ms = self._idle_ms() if take else 0
         self.shop.slots.asked += take
         self._takes += take > 0
         try:
@@ -308,7 +307,7 @@ class Lane:
             return
         self._is_empty, self._next_ms = len(reply.taken) < take, reply.next_ms
         if idle_ms:
-            self._is_registered = not reply.taken
+            self._is_registered = len(reply.taken) < take
         if reply.taken:
             self.shop.polling = self.shop.polling.found(self._cause, now)
         self._cause = "work"

@@ -98,8 +98,8 @@ def tick(
     """One beat of a worker: at most 64 items settled and 64 jobs taken.
 
     `request` must be new for each beat and the same when it is sent again: what was applied then answers DUP and the
-    same leases come back. `salt` (random) goes into the tokens (H26). With `idle_ms` a worker that got nothing is woken
-    through `keys.wake` when work comes within that time. `budget` 0 means 256.
+    same leases come back. `salt` (random) goes into the tokens (H26). With `idle_ms` a worker that got less than it wants
+    is woken through `keys.wake` (by its name without the channel's number) when work comes within that time. `budget` 0 means 256.
     """
     if len(settled) > MAX_ITEMS or take > MAX_ITEMS:
         raise ValueError(f"a tick settles and takes at most {MAX_ITEMS} jobs")

@@ -48,7 +48,7 @@ async def test_a_start_wakes_an_idle_worker(server: Server, aclient: AsyncClient
     flow = chain("woken")
     async with working(Worker([flow], url=server.url, poll_ms=60_000, name="w")):
         for _ in range(3):
-            await until(lambda: redis_conn.zscore("{woken}:flow:idle", "w.0"), "it sleeps")
+            await until(lambda: redis_conn.zscore("{woken}:flow:idle", "w"), "it sleeps")
             began = time.monotonic()
             await (await begin(aclient, flow)).succeeds()
             assert time.monotonic() - began < 1
@@ -100,7 +100,7 @@ async def test_a_delayed_attempt_is_taken_when_it_is_due(server: Server, aclient
 async def test_a_foreign_job_is_found_and_then_looked_for_often(server: Server, redis_conn: redis.Redis) -> None:
     flow = chain("foreign")
     async with working(worker := Worker([flow], url=server.url, name="w")):
-        await until(lambda: redis_conn.zscore("{foreign}:flow:idle", "w.0"), "it sleeps")
+        await until(lambda: redis_conn.zscore("{foreign}:flow:idle", "w"), "it sleeps")
         foreign_job(redis_conn, "foreign", "p1")
         await until(lambda: redis_conn.hget("{foreign}:job:p1", "state") == b"delayed", "it is found", timeout=5)
         job = redis_conn.hgetall("{foreign}:job:p1")
@@ -117,7 +117,7 @@ async def test_an_idle_worker_sends_little(server: Server, redis_conn: redis.Red
     flow = chain("quiet")
     with Proxy(server.url, tcp=False) as proxy:
         async with working(Worker([flow], url=proxy.url, name="w")):
-            await until(lambda: redis_conn.zscore("{quiet}:flow:idle", "w.0"), "it sleeps")
+            await until(lambda: redis_conn.zscore("{quiet}:flow:idle", "w"), "it sleeps")
             await until(lambda: redis_conn.exists(keys.worker("quiet", "w")), "it has said that it is there")
             heard = (0, 0.0)
 

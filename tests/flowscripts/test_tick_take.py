@@ -173,8 +173,17 @@ def test_an_idle_worker_is_known_until_its_time_and_not_when_it_got_work(desk: D
     desk.tick(take=1, idle_ms=2_000)
     assert desk.conn.zscore(desk.key("flow", "idle"), "w") == desk.now + 2_000
     desk.start(desk.plan(step("a"), step("b", result("a"))))
-    desk.tick(take=1, idle_ms=2_000, worker="w")
+    desk.tick(take=1, idle_ms=2_000, worker="w.1")
     assert desk.conn.zscore(desk.key("flow", "idle"), "w") is None
+
+
+def test_a_worker_that_got_less_than_it_wants_is_known_by_the_same_beat(desk: Desk) -> None:
+    """It need not ask again to be woken; both of its channels speak for it."""
+    desk.start(desk.plan(step("a")))
+    assert len(desk.tick(take=2, idle_ms=2_000, worker="w.1").taken) == 1
+    assert desk.conn.zscore(desk.key("flow", "idle"), "w") == desk.now + 2_000
+    desk.publish("late")
+    assert desk.conn.exists(keys.wake(desk.queue, "w"))
 
 
 def test_work_that_comes_wakes_a_worker_and_that_one_the_next(desk: Desk) -> None:

@@ -15,7 +15,7 @@
   runs to look after. Sent again with the same request it gives the same leases, and DUP for what ended a step run
   (LOST for a retry, a release and a plain job: applied as well).
   Items are settled at most 64 a call, 64 jobs taken, 100 promoted, 100 reaped; a run makes at most `budget` (256)
-  step runs beyond each item's own. With idle_ms a worker that got nothing is woken within that time when work comes.
+  step runs beyond each item's own. With idle_ms a worker that got less than it wants is woken within that time when work comes.
 ]]
 --- @include "num"
 --- @include "clock"
@@ -57,7 +57,7 @@ local is_sent_again = last and request ~= '' and string.sub(last, 1, #request + 
 -- reads, and all that is written is that it waits.
 local at = n_items == 0 and not is_sent_again and soonest() or 0
 if at > now and (want == 0 or redis.call('EXISTS', base .. ':wait', base .. ':groups:ready') == 0) then
-  if idle_ms > 0 then redis.call('ZADD', keys.idle(base), now + idle_ms, worker) end
+  if idle_ms > 0 then redis.call('ZADD', keys.idle(base), now + idle_ms, holder) end
   return {now, {}, {}, next_of(at), {}}
 end
 
@@ -259,10 +259,10 @@ elseif #jobs < want or want == 0 then
   next_ms = next_of(soonest())
 end
 if idle_ms > 0 then
-  if #jobs == 0 then
-    redis.call('ZADD', keys.idle(base), now + idle_ms, worker)
+  if #jobs < want then
+    redis.call('ZADD', keys.idle(base), now + idle_ms, holder)
   else
-    redis.call('ZREM', keys.idle(base), worker)
+    redis.call('ZREM', keys.idle(base), holder)
   end
 end
 -- Who is full leaves the rest to the next that is idle.
