@@ -167,11 +167,14 @@ class Table(Canvas, can_focus=True):
         return next((row.thing for row in self.rows if row.id == id), before)
 
     def _settle(self) -> None:
-        """Keep the cursor inside the rows, and visible."""
+        """Keep the cursor inside the rows, and visible; what stands there is selected."""
         self.cursor = max(min(self.cursor, self.total - 1), 0)
         row = self.selected
         # On a row that is not here the place counts, until it is known who stands there.
         self.selected_id = row.id if row is not None else ""
+        self._keep_visible()
+
+    def _keep_visible(self) -> None:
         self.top = max(min(self.top, self.cursor, max(self.total - self.visible_rows, 0)), self.cursor - self.visible_rows + 1, 0)
 
     def _go(self, to: int) -> None:
@@ -221,7 +224,8 @@ class Table(Canvas, can_focus=True):
         self.post_message(self.Moved(self))
 
     def on_resize(self, event: events.Resize) -> None:
-        self._settle()
+        # Only what is seen changes: the selected one may be on its way here, and is not known by its place.
+        self._keep_visible()
         self.post_message(self.Lacking(self))
 
     def on_hide(self) -> None:
