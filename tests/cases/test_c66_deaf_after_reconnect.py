@@ -87,9 +87,10 @@ def test_c66_after_every_fault_every_worker_goes_on(rig: Rig) -> None:
         with Publisher(rig) as publisher:
             all_work(rig, crew, 0, 20)
             for fault in list(FAULTS.values()) * (ROUNDS // len(FAULTS)):
+                before = listening(rig)
                 fault(rig, proxy)
                 all_work(rig, crew, time.monotonic(), BACK_S)
-                wait_until(lambda: listening(rig) == WORKERS, "all listen for wake-ups again")
+                wait_until(lambda before=before: len(listening(rig) - before) == WORKERS, "all listen for wake-ups again")  # type: ignore[misc]
         assert {rig.ends(run) for run in publisher.runs} == {RunState.SUCCEEDED}
         for worker in crew:
             assert worker.stop() == 0
@@ -101,6 +102,7 @@ def all_work(rig: Rig, crew: list[WorkerProcess], since: float, within_s: float)
     wait_until(lambda: {e.pid for e in rig.effects() if e.at > since} == {w.pid for w in crew}, "each of them starts jobs", within_s)
 
 
-def listening(rig: Rig) -> int:
-    """How many connections wait for a wake-up."""
-    return sum(client["cmd"] == "blpop" for client in rig.conn.client_list())
+def listening(rig: Rig) -> set[tuple[str, str]]:
+    """The connections that wait for a wake-up; no other server process has the same."""
+    process = rig.conn.info("server")["run_id"]
+    return {(process, client["id"]) for client in rig.conn.client_list() if client["cmd"] == "blpop"}
