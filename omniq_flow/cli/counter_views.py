@@ -9,12 +9,24 @@ from omniq_flow.cli.columns import age, figures, fitted
 from omniq_flow.cli.output import times
 from omniq_flow.cli.text import visible
 from omniq_flow.model.clock import now_ms
-from omniq_flow.observe.counters import Finding, Member, PlainCounter, RunCounter
+from omniq_flow.observe.counters import Finding, Member, RunCounter
+from omniq_flow.observe.plain_counters import PlainCounter
+
+
+def counter_name(counter: RunCounter | PlainCounter) -> str:
+    """What `counters show` takes."""
+    return counter.key if isinstance(counter, PlainCounter) else f"{counter.run_id}/{counter.name}"
+
+
+def counter_object(counter: RunCounter | PlainCounter) -> dict[str, Any]:
+    if isinstance(counter, PlainCounter):
+        return {**plain_counter_object(counter), **times(begun=counter.begun_ms)}
+    return run_counter_object(counter)
 
 
 def run_counter_object(counter: RunCounter) -> dict[str, Any]:
     return {
-        "counter": f"{counter.run_id}/{counter.name}",
+        "counter": counter_name(counter),
         "queue": counter.queue,
         "run_id": counter.run_id,
         "name": counter.name,
@@ -35,7 +47,6 @@ def plain_counter_object(counter: PlainCounter) -> dict[str, Any]:
         "expected": counter.expected,
         "done": counter.done,
         "left": counter.left,
-        "members": list(counter.members),
     }
 
 
@@ -56,24 +67,29 @@ def finding_object(finding: Finding) -> dict[str, Any]:
     return {"run_id": finding.run_id, "queue": finding.queue, "counter": finding.counter or None, "what": finding.what}
 
 
-def counter_lines(counters: Sequence[RunCounter]) -> list[str]:
+def counter_lines(counters: Sequence[RunCounter | PlainCounter]) -> list[str]:
     rows = [
         (
-            f"{c.run_id}/{c.name}",
-            f"elements of {c.of}" if c.kind == "collection" else f"inputs of {c.of}",
+            visible(counter_name(c)),
+            _counts(c),
             f"{c.expected - c.left}/{c.expected}",
             str(c.left),
-            str(c.failed) if c.failed else "",
+            str(c.failed) if isinstance(c, RunCounter) and c.failed else "",
         )
         for c in counters
     ]
     return figures(("COUNTER", "COUNTS", "DONE", "MISSING", "FAILED"), rows, left=("COUNTER", "COUNTS"))
 
 
+def _counts(counter: RunCounter | PlainCounter) -> str:
+    if isinstance(counter, PlainCounter):
+        return "children"
+    return f"elements of {counter.of}" if counter.kind == "collection" else f"inputs of {counter.of}"
+
+
 def run_counter_about(counter: RunCounter, missing: Sequence[Member], cells: int) -> list[str]:
     """A counter of a run, and where what is missing is."""
-    counts = "elements of" if counter.kind == "collection" else "inputs of"
-    lines = [f"counter   {counter.run_id}/{counter.name}", f"queue     {counter.queue}", f"counts    {counts} {counter.of}"]
+    lines = [f"counter   {counter_name(counter)}", f"queue     {counter.queue}", f"counts    {_counts(counter)}"]
     done = counter.expected - counter.left
     lines.append(f"done      {done} of {counter.expected}" + (f", {counter.failed} of them failed" if counter.failed else ""))
     now = now_ms()

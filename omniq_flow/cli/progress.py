@@ -12,19 +12,11 @@ from omniq_flow.cli.output import Output
 from omniq_flow.cli.text import cut, visible
 from omniq_flow.model.clock import now_ms, show_duration
 from omniq_flow.model.states import StepState
-from omniq_flow.observe.snapshot import RUNNING, RunSnapshot, StepTally
+from omniq_flow.observe.snapshot import RunSnapshot, StepTally
+from omniq_flow.tui.glyphs import STEPS
 
 BAR = 20
-_GLYPHS = {
-    StepState.PENDING.word: ("◌", "2"),
-    StepState.QUEUED.word: ("▶", "36"),
-    RUNNING: ("▶", "36"),
-    StepState.SUCCEEDED.word: ("✔", "32"),
-    StepState.FAILED.word: ("✘", "31"),
-    StepState.UPSTREAM_FAILED.word: ("⊘", "33"),
-    StepState.SKIPPED.word: ("⤼", "2"),
-    StepState.CANCELLED.word: ("✖", "33"),
-}
+_COLOURS = {"dim": "2", "busy": "36", "good": "32", "bad": "31", "warn": "33"}
 
 
 class Progress(Protocol):
@@ -164,7 +156,7 @@ def _interest(step: StepTally) -> int:
 
 
 def _line(step: StepTally, wide: int, now: int) -> tuple[str, str]:
-    glyph, colour = _GLYPHS[step.state]
+    glyph, tone = STEPS[step.state]
     parts = [f"{glyph} {_name(step):<{wide}}"]
     if step.is_map and step.total:
         parts.append(f"{_bar(step)} {step.done}/{step.total}")
@@ -176,7 +168,7 @@ def _line(step: StepTally, wide: int, now: int) -> tuple[str, str]:
         parts.append(f"↻{step.timing.retries}")
     if step.state == StepState.UPSTREAM_FAILED.word:
         parts.append(step.state)
-    return "  ".join(parts).rstrip(), colour
+    return "  ".join(parts).rstrip(), _COLOURS[tone]
 
 
 def _name(step: StepTally) -> str:

@@ -29,6 +29,8 @@ def queue_object(queue: QueueSnapshot) -> dict[str, Any]:
         "pause": _note_object(queue.pause),
         "waiting": queue.waiting,
         "group_waiting": queue.group_waiting,
+        "cancelled_waiting": queue.cancelled_waiting,
+        "may_count_cancelled": queue.may_count_cancelled,
         "active": queue.active,
         "delayed": queue.delayed,
         "failed": queue.failed,
@@ -73,6 +75,7 @@ def group_object(group: GroupSnapshot) -> dict[str, Any]:
         "limit": group.limit,
         "has_limit": group.has_limit,
         "waiting": group.waiting,
+        "cancelled_waiting": group.cancelled_waiting,
         "is_ready": group.is_ready,
         **times(ready_since=group.ready_since_ms),
     }
@@ -101,6 +104,10 @@ def queue_about(queue: QueueSnapshot, workers: Sequence[WorkerSnapshot]) -> list
     lines.append(f"waiting   {queue.waiting}{since(', the oldest for ', queue.oldest_wait_ms, at)}")
     if queue.group_waiting or queue.groups_ready:
         lines.append(f"          {queue.group_waiting} in groups, by its counter; groups that can be served: {queue.groups_ready}")
+    if queue.cancelled_waiting:
+        lines.append(f"          {queue.cancelled_waiting} more are of cancelled runs and go when they are taken")
+    if queue.may_count_cancelled:
+        lines.append("          some of these may be of cancelled runs: there are too many runs or jobs to tell")
     lapsed = ", all leases lapsed" if queue.active and queue.leased_until_ms <= at else ""
     lines.append(f"active    {queue.active}{lapsed}")
     lines.append(f"delayed   {queue.delayed}{_next(queue.next_due_ms, at)}")
@@ -133,6 +140,8 @@ def group_about(group: GroupSnapshot, holders: Sequence[JobSnapshot], cells: int
     """One group, and the jobs that hold its slots."""
     limit = str(group.limit) if group.has_limit else "none set, so 1"
     lines = [f"group     {visible(group.gid)}", f"queue     {group.queue}", f"state     {group.state}", f"waiting   {group.waiting}"]
+    if group.cancelled_waiting:
+        lines.append(f"          {group.cancelled_waiting} more are of cancelled runs and go when they are taken")
     lines += [f"active    {group.active}", f"limit     {limit}"]
     if group.active != len(holders):
         lines.append(f"          {len(holders)} active jobs of it were found, its counter of slots says {group.active}")

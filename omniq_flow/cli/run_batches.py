@@ -37,7 +37,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Verb:
-    """What is done. `states` are those that a search looks at unless it names some; `about` is said of a run that it was done to."""
+    """What is done. `states` are those that a search looks at unless it names some; `act` does it to one run, and gives what is said."""
 
     name: str
     states: tuple[str, ...]
@@ -82,8 +82,9 @@ def _chosen(session: Session, client: Client, choice: Choice, verb: Verb) -> lis
         return list(dict.fromkeys(session.find_run(client, name) for name in choice.runs))
     within = read_duration(choice.since, "--since")
     after = client.execute(server_time()) - within if within else 0
-    found = list_runs(client, session.queues(client), limit=MOST, states=choice.states or verb.states, flow=choice.flow)
-    return [(s.header.queue, s.header.run_id) for s in found if s.header.created_ms >= after]
+    states = choice.states or verb.states
+    found = list_runs(client, session.queues(client), limit=MOST, states=states, flow=choice.flow, after_ms=after)
+    return [(s.header.queue, s.header.run_id) for s in found]
 
 
 def _tell_only(session: Session, places: Sequence[Place], what: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
+from omniq_flow.client.counting import AsyncExecutesAll, ExecutesAll, begin_counter, begin_counter_async
 from omniq_flow.client.publishing import json_payload, publish_command
 from omniq_flow.ops import admin, counters
 from omniq_flow.ops.command import Command, Query
@@ -15,14 +16,14 @@ from omniq_flow.ops.command import Command, Query
 T = TypeVar("T")
 
 
-class Executes(Protocol):
-    """Carries out an operation, as `Client` does."""
+class Executes(ExecutesAll, Protocol):
+    """Carries out operations, as `Client` does."""
 
     def execute(self, op: Command[T] | Query[T]) -> T: ...
 
 
-class AsyncExecutes(Protocol):
-    """Carries out an operation, as `AsyncClient` does."""
+class AsyncExecutes(AsyncExecutesAll, Protocol):
+    """Carries out operations, as `AsyncClient` does."""
 
     async def execute(self, op: Command[T] | Query[T]) -> T: ...
 
@@ -79,7 +80,7 @@ class Exec:
 
     def childs_init(self, key: str, expected: int) -> None:
         """Start a counter; `OperationRefused` with `ALREADY_INIT` while it runs."""
-        self._client.execute(counters.childs_init(key, int(expected)))
+        begin_counter(self._client, key, expected)
 
     def child_ack(self, key: str, child_id: str | None = None) -> int:
         """Report a child; how many are missing, −1 if there is no such counter."""
@@ -95,7 +96,7 @@ class CheckCompletion:
 
     def init_job_counter(self, key: str, expected: int) -> None:
         """Start a counter for `expected` children."""
-        self._client.execute(counters.init_job_counter(key, int(expected)))
+        begin_counter(self._client, key, expected, counters.init_job_counter)
 
     def job_decrement(self, key: str, child_id: str | None = None) -> int:
         """Report a child; gives how many are missing."""
@@ -158,7 +159,7 @@ class AsyncExec:
 
     async def childs_init(self, key: str, expected: int) -> None:
         """As `Exec.childs_init`."""
-        await self._client.execute(counters.childs_init(key, int(expected)))
+        await begin_counter_async(self._client, key, expected)
 
     async def child_ack(self, key: str, child_id: str | None = None) -> int:
         """As `Exec.child_ack`."""
@@ -174,7 +175,7 @@ class AsyncCheckCompletion:
 
     async def init_job_counter(self, key: str, expected: int) -> None:
         """As `CheckCompletion.init_job_counter`."""
-        await self._client.execute(counters.init_job_counter(key, int(expected)))
+        await begin_counter_async(self._client, key, expected, counters.init_job_counter)
 
     async def job_decrement(self, key: str, child_id: str | None = None) -> int:
         """As `CheckCompletion.job_decrement`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from omniq_flow.client.client import AsyncClient, Client
 from omniq_flow.errors import GaveUpWaiting, UsageError
@@ -38,30 +38,34 @@ def retry_run(
     return client.execute(run_retry(queue, run_id, epoch=seen, only=only, redo=redo, by=by, reason=reason))
 
 
-def rerun_run(
-    client: Client,
-    queue: str,
-    run_id: str,
-    *,
-    steps: Sequence[str] = (),
-    edited: EditedInput | None = None,
-    cancel: bool = False,
-    new_id: str | None = None,
-    by: str = "",
-    reason: str = "",
-) -> Rerun:
-    """Begin a new run that does these steps of an ended run again, and all behind them; the whole run if none is named.
+@dataclass(frozen=True, slots=True)
+class RerunOptions:
+    """How a run that has ended is begun once more.
 
-    What the other steps gave is copied. `edited` is another input, for what is worked. `new_id` names the new run and the
-    request: stopped half-way, the same call goes on; without one a repeat is another run.
-    `cancel`: a run that goes on is cancelled first; each life of it is begun again once, and a second call finds that run. From
-    a step its end is waited for, `GaveUpWaiting` after a minute. Refusals are those of `run_rerun`.
+    `steps`: these are done again, and all behind them; the whole run if none is named. What the other steps gave is copied.
+    `edited` is another input, for what is worked. `new_id` names the new run and the request: stopped half-way, the same call goes
+    on; without one a repeat is another run. `cancel`: a run that goes on is cancelled first; each life of it is begun again once,
+    and a second call finds that run. From a step its end is waited for, `GaveUpWaiting` after a minute.
     """
+
+    steps: Sequence[str] = ()
+    edited: EditedInput | None = None
+    cancel: bool = False
+    new_id: str | None = None
+    by: str = ""
+    reason: str = ""
+
+
+WHOLE = RerunOptions()
+
+
+def rerun_run(client: Client, queue: str, run_id: str, options: RerunOptions = WHOLE) -> Rerun:
+    """Begin a new run that does an ended run again, or some steps of it. Refusals are those of `run_rerun`."""
     header = client.execute(run_header(queue, run_id))
-    keep = kept_steps(client.execute(plan_of(queue, header.plan_sha)), steps)
-    command = _rerun(header, keep, edited, cancel, new_id, by, reason)
-    if cancel and not header.state.is_ended:
-        cancel_run(client, queue, run_id, by=by, reason=reason)
+    keep = kept_steps(client.execute(plan_of(queue, header.plan_sha)), options.steps)
+    command = _rerun(header, keep, options)
+    if options.cancel and not header.state.is_ended:
+        cancel_run(client, queue, run_id, by=options.by, reason=options.reason)
         gives_up = monotonic_ms() + int(PATIENCE_S * 1_000)
         while keep and not _has_ended(client.execute(run_header(queue, run_id)), gives_up):
             time.sleep(POLL_S)
@@ -70,24 +74,13 @@ def rerun_run(
     return done
 
 
-async def rerun_run_async(
-    client: AsyncClient,
-    queue: str,
-    run_id: str,
-    *,
-    steps: Sequence[str] = (),
-    edited: EditedInput | None = None,
-    cancel: bool = False,
-    new_id: str | None = None,
-    by: str = "",
-    reason: str = "",
-) -> Rerun:
+async def rerun_run_async(client: AsyncClient, queue: str, run_id: str, options: RerunOptions = WHOLE) -> Rerun:
     """As `rerun_run`."""
     header = await client.execute(run_header(queue, run_id))
-    keep = kept_steps(await client.execute(plan_of(queue, header.plan_sha)), steps)
-    command = _rerun(header, keep, edited, cancel, new_id, by, reason)
-    if cancel and not header.state.is_ended:
-        answer = await client.execute(run_cancel(queue, run_id, by=by, reason=reason))
+    keep = kept_steps(await client.execute(plan_of(queue, header.plan_sha)), options.steps)
+    command = _rerun(header, keep, options)
+    if options.cancel and not header.state.is_ended:
+        answer = await client.execute(run_cancel(queue, run_id, by=options.by, reason=options.reason))
         while answer.has_more:
             answer = await client.execute(run_cancel(queue, run_id))
         gives_up = monotonic_ms() + int(PATIENCE_S * 1_000)
@@ -100,13 +93,20 @@ async def rerun_run_async(
     return done
 
 
-def _rerun(
-    header: RunHeader, keep: Sequence[str], edited: EditedInput | None, cancel: bool, new_id: str | None, by: str, reason: str
-) -> Command[Rerun]:
-    if new_id is not None and not is_run_id(new_id):
+def _rerun(header: RunHeader, keep: Sequence[str], options: RerunOptions) -> Command[Rerun]:
+    new_id = options.new_id if options.new_id is not None else new_run_id()
+    if not is_run_id(new_id):
         raise UsageError(f"{new_id!r} is no run id", hint="leave it out, or give a ULID: 26 characters, capitals and digits")
-    new_id = new_id or new_run_id()
-    return run_rerun(header.queue, new_id, header.run_id, keep=keep, edited=edited, once=cancel, by=by, reason=reason)
+    return run_rerun(
+        header.queue,
+        new_id,
+        header.run_id,
+        keep=keep,
+        edited=options.edited,
+        once=options.cancel,
+        by=options.by,
+        reason=options.reason,
+    )
 
 
 def _has_ended(header: RunHeader, gives_up_ms: int) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from omniq_flow.client.connect import Target
 from omniq_flow.client.exec import Aio, CheckCompletion, Exec
 from omniq_flow.errors import UsageError
-from omniq_flow.ops.command import Command, Query
+from omniq_flow.ops.command import Command, Operation, Query
 
 if TYPE_CHECKING:
     from omniq_flow.client.client import AsyncClient, Client
@@ -52,9 +53,13 @@ class _Blocking:
         self._is_closed = False
 
     def execute(self, op: Command[T] | Query[T]) -> T:
+        result: T = self.execute_all((op,))[0]
+        return result
+
+    def execute_all(self, ops: Sequence[Operation]) -> list[Any]:
         if _loop() is not None:
             raise UsageError("this call would block the event loop", hint="in an async handler use ctx.aio, and await it")
-        return self.client().execute(op)
+        return self.client().execute_all(ops)
 
     def client(self) -> Client:
         with self._lock:
@@ -83,9 +88,13 @@ class _Awaited:
         self._loop = _loop()
 
     async def execute(self, op: Command[T] | Query[T]) -> T:
+        result: T = (await self.execute_all((op,)))[0]
+        return result
+
+    async def execute_all(self, ops: Sequence[Operation]) -> list[Any]:
         if self._shared is not None and self._loop is _loop():
-            return await self._shared.execute(op)
-        return await asyncio.to_thread(lambda: self._blocking.client().execute(op))
+            return await self._shared.execute_all(ops)
+        return await asyncio.to_thread(lambda: self._blocking.client().execute_all(ops))
 
 
 def _loop() -> asyncio.AbstractEventLoop | None:

@@ -1,8 +1,8 @@
-"""Counters at one moment: who has reported, who is missing, and where the jobs of those are.
+"""Counters of runs at one moment: who has reported, who is missing, and where the jobs of those are.
 
-A *plain* counter stands under `{cc:key}` and knows only who reported. Those of a run – a **gate** counts the inputs of a
-step run, a **collection** the elements of a list – know their members from the plan, so what is missing can be named and
-followed to its job. `check_run` compares each with its record and with the facts of the run (I14, L3, L4).
+A **gate** counts the inputs of a step run, a **collection** the elements of a list. Both know their members from the plan, so
+what is missing can be named and followed to its job. `check_run` compares each with its record and with the facts of the run
+(I14, L3, L4).
 """
 
 from __future__ import annotations
@@ -31,20 +31,6 @@ LONGEST_WALK = 20
 READINGS = 5
 
 Kind = Literal["gate", "collection"]
-
-
-@dataclass(frozen=True, slots=True)
-class PlainCounter:
-    """A counter of anybody. `members` are some of those that reported."""
-
-    key: str
-    left: int
-    done: int
-    members: tuple[str, ...] = ()
-
-    @property
-    def expected(self) -> int:
-        return self.left + self.done
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +100,6 @@ class Finding:
     run_id: str
     counter: str
     what: str
-
-
-def read_counter(client: Client, key: str, most: int = 100) -> PlainCounter:
-    """A plain counter; `NotFound` if there is none of this key, or all of its members have reported."""
-    base = counters.counter_base(key)
-    left, done, some = client.execute_all([counters.left(base), counters.count_done(base), counters.some_done(base, most)])
-    if left is None:
-        raise NotFound(
-            f"there is no counter {key!r}: it was never begun, or all have reported",
-            where=base,
-            hint="counters of a run are named RUN/NAME; omniq-flow counters list shows them",
-        )
-    return PlainCounter(key, left, done, tuple(sorted(some)[:most]))
 
 
 def run_counters(client: Client, queue: str, run_id: str) -> list[RunCounter]:

@@ -31,6 +31,8 @@ class GroupSnapshot:
     is_ready: bool = False
     ready_since_ms: int = 0
     """Since when it can be served (epoch ms); 0 if it cannot."""
+    cancelled_waiting: int = 0
+    """So many jobs of cancelled runs wait besides those that are counted, where that was asked: they go when they are taken."""
 
     @property
     def state(self) -> str:
@@ -39,7 +41,7 @@ class GroupSnapshot:
             return "ready"
         if self.active >= self.limit:
             return "full"
-        return "stuck" if self.waiting else "idle"
+        return "stuck" if self.waiting or self.cancelled_waiting else "idle"
 
 
 @dataclass(frozen=True, slots=True)

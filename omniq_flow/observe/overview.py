@@ -1,7 +1,7 @@
 """Everything at a glance: all queues, how many runs, how many jobs a second, and what needs somebody.
 
 A tick has a budget (three round trips, 150 commands), so queues are read in turn, the visible ones first, and every few
-ticks the runs are counted instead. What was not read this time is shown as it was read last.
+ticks the runs are counted instead, or the jobs of cancelled runs that wait. What was not read this time is shown as it was read last.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from types import MappingProxyType
 from omniq_flow.client.client import Client
 from omniq_flow.errors import ReplyError
 from omniq_flow.model.clock import Clock, monotonic_ms, now_ms, show_duration
+from omniq_flow.observe.cancelled import CancelledJobs, CancelledReader
 from omniq_flow.observe.queues import QueueSnapshot, read_queue, read_queues
-from omniq_flow.observe.run_list import RunCounts, RunList, RunQuery
+from omniq_flow.observe.run_list import RunCounts, RunList
+from omniq_flow.observe.run_query import RunQuery
 from omniq_flow.observe.server_state import UNKNOWN, ServerState, ServerWatch
 from omniq_flow.observe.snapshot import RunSummary
 from omniq_flow.observe.sound import read_sound, sound
@@ -25,6 +27,12 @@ from omniq_flow.ops.jobs import is_of_old_layout, some_jobs
 QUEUES_A_TICK = 6
 RATED_QUEUES = 20
 RUNS_EVERY = 4
+CANCELLED_EVERY = 8
+CANCELLED_AGAIN = 4
+"""While there are jobs of cancelled runs that wait, they are counted more often."""
+CANCELLED_QUEUES = 12
+CANCELLED_STATES = 50
+CANCELLED_RUNS = 15
 OLD_EVERY = 32
 OLD_QUEUES = 5
 OLD_SAMPLE = 8
@@ -87,6 +95,9 @@ class OverviewReader:
         self._skew_ms = 0
         self._old: dict[str, str] = {}
         self._old_turn = 0
+        self._cancelled_runs = CancelledReader()
+        self._cancelled: dict[str, CancelledJobs] = {}
+        self._cancelled_turn = 0
 
     def read(self, client: Client, names: Sequence[str], visible: Sequence[str] = ()) -> Overview:
         """The next glance at these queues; `visible` are those that are looked at."""
@@ -96,9 +107,11 @@ class OverviewReader:
             self._picture = replace(self._picture, runs=window.counts, failed=window.failed)
         elif self._tick % OLD_EVERY == 4 and names:
             self._look_for_old_clients(client, names)
+        elif self._tick % (CANCELLED_AGAIN if any(c.by_group for c in self._cancelled.values()) else CANCELLED_EVERY) == 3:
+            self._count_cancelled(client, names)
         else:
             self._read_queues(client, names, visible)
-        queues = tuple(self._known[name] for name in names if name in self._known)
+        queues = tuple(self._shown(name) for name in names if name in self._known)
         broken = tuple(Need(name, what, queue=name) for name, what in self._faults.items() if name in names)
         old = {name: job_id for name, job_id in self._old.items() if name in names}
         needs = (*broken, *needs_of(queues, self._picture.failed, self._clock(), self._server, self._skew_ms, old))
@@ -125,6 +138,19 @@ class OverviewReader:
             self._known.setdefault(name, QueueSnapshot(name))
             self._faults[name] = error.message
             return []
+
+    def _shown(self, name: str) -> QueueSnapshot:
+        queue = self._known[name]
+        return self._cancelled[name].out_of_queue(queue) if name in self._cancelled else queue
+
+    def _count_cancelled(self, client: Client, names: Sequence[str]) -> None:
+        """Jobs of cancelled runs in some of the queues in which groups wait, in turn; first where there were such jobs before."""
+        there = [name for name in names if name in self._known and self._known[name].group_waiting]
+        at = self._cancelled_turn % max(len(there), 1)
+        self._cancelled_turn += CANCELLED_QUEUES
+        before = (name for name, jobs in self._cancelled.items() if jobs.by_group)
+        turn = list(dict.fromkeys([*before, *there[at:], *there[:at]]))[:CANCELLED_QUEUES]
+        self._cancelled |= self._cancelled_runs.read(client, turn, most=CANCELLED_STATES, most_cancelled=CANCELLED_RUNS)
 
     def _next(self, names: Sequence[str], visible: Sequence[str]) -> list[str]:
         """Whose turn it is: those that were never read, then those that are visible, then all."""
@@ -174,7 +200,8 @@ def needs_of(
     for q in queues:
         waiting = q.waiting + q.group_waiting
         if q.state == "no worker":
-            found.append(Need(q.name, f"{waiting} waiting, no worker serves it", f"omniq-flow worker -q {q.name}", q.name))
+            what = f"{waiting} waiting" if waiting else f"{q.cancelled_waiting} of cancelled runs to put away"
+            found.append(Need(q.name, f"{what}, no worker serves it", f"omniq-flow worker -q {q.name}", q.name))
     for run in failed:
         h = run.header
         what = f"{h.flow} failed {show_duration(max(now - h.ended_ms, 0))} ago"

@@ -66,13 +66,17 @@ class QueueSnapshot:
     drift: tuple[Drift, ...] = ()
     at_ms: int = 0
     """The server's time of this picture."""
+    cancelled_waiting: int = 0
+    """So many jobs of cancelled runs wait besides those that are counted, where that was asked: they go when they are taken."""
+    may_count_cancelled: bool = False
+    """Whether it was asked and could not be told of all of them."""
 
     @property
     def state(self) -> str:
         """`paused`, `no worker` when jobs wait and nobody is known to take them, else `run`."""
         if self.is_paused:
             return "paused"
-        is_left = self.waiting + self.group_waiting > 0 and not self.workers and self.leased_until_ms <= self.at_ms
+        is_left = self.waiting + self.group_waiting + self.cancelled_waiting > 0 and not self.workers and self.leased_until_ms <= self.at_ms
         return "no worker" if is_left and self.at_ms - self.last_reserve_ms > FRESH_MS else "run"
 
     @property

@@ -109,16 +109,18 @@ def list_runs(
     limit: int = 50,
     states: Collection[str] = (),
     flow: str = "",
+    after_ms: int = 0,
 ) -> list[RunSummary]:
-    """The newest runs, of all queues together; `states` are words as shown, none means all."""
+    """The newest runs, of all queues together; `states` are words as shown, none means all. `after_ms`: started then or later."""
     places = _places(client, queues)
     plans: dict[tuple[str, str], Plan | None] = {}
     found: list[RunSummary] = []
     for at in range(0, len(places), _SLICE):
         if len(found) >= limit:
             break
-        piece = places[at : at + _SLICE] if states or flow else places[at : min(at + _SLICE, limit)]
-        found += [s for s in _summaries(client, piece, plans) if (not states or s.word in states) and flow in ("", s.header.flow)]
+        piece = places[at : at + _SLICE] if states or flow or after_ms else places[at : min(at + _SLICE, limit)]
+        fitting = (s for s in _summaries(client, piece, plans) if (not states or s.word in states) and flow in ("", s.header.flow))
+        found += [s for s in fitting if s.header.created_ms >= after_ms]
     return found[:limit]
 
 

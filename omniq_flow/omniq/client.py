@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from omniq_flow.client import publishing
 from omniq_flow.client.client import Client
 from omniq_flow.client.connect import Target
+from omniq_flow.client.counting import begin_counter
 from omniq_flow.client.retry import RetryPolicy
 from omniq_flow.model.jobs import NewJob
 from omniq_flow.omniq import calls
@@ -187,7 +188,7 @@ class OmniqClient(Connected[Client]):
 
     def childs_init(self, *, key: str, expected: int) -> None:
         """Start a completion counter for `expected` children; refused as `ALREADY_INIT` or `BAD_EXPECTED`."""
-        return self._do(counters.childs_init(key, int(expected)))
+        begin_counter(self.client, key, expected)
 
     def child_ack(self, *, key: str, child_id: str) -> int:
         """Report a child; gives how many are missing, −1 if there is no counter. A lost connection raises."""
@@ -195,7 +196,7 @@ class OmniqClient(Connected[Client]):
 
     def check_completion_init_job_counter(self, *, key: str, expected: int) -> None:
         """As `childs_init`, by its name of 1.4."""
-        return self._do(counters.init_job_counter(key, int(expected)))
+        begin_counter(self.client, key, expected, counters.init_job_counter)
 
     def check_completion_job_decrement(self, *, key: str, child_id: str) -> int:
         """Report a child, by the name of 1.4; gives how many are missing. Refused as `NO_COUNTER`."""

@@ -14,9 +14,11 @@ from typing import Any
 from omniq_flow.errors import OperationRefused
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Command, Query, number, text, texts
+from omniq_flow.ops.lanes import pairs
 from omniq_flow.ops.replies import expect_ok, number_after_ok
 
 MAX_KEY = 128
+MOST_NOTED = 1_000
 NO_COUNTER = -1
 
 
@@ -73,6 +75,26 @@ def job_decrement(key: str, child_id: str) -> Command[int]:
     return child_ack(key, child_id, operation="CHECK_COMPLETION_DECREMENT")
 
 
+def note(key: str, at_ms: int) -> tuple[Query[int], Query[int]]:
+    """Note for listings that a counter was begun, and forget the oldest above a thousand.
+
+    Commands of their own, as their key has another hash slot. Only the order of the times is of use.
+    """
+    return (
+        Query(("ZADD", keys.COUNTERS, at_ms, check_key(key)), number),
+        Query(("ZREMRANGEBYRANK", keys.COUNTERS, 0, -MOST_NOTED - 1), number),
+    )
+
+
+def noted() -> Query[list[tuple[str, int]]]:
+    """Read the keys of counters that were noted, and since when; the newest first. They may be over; what can be no key is left out."""
+
+    def parse(reply: Any) -> list[tuple[str, int]]:
+        return [(key, number(score)) for key, score in pairs(reply) if _is_key(key)]
+
+    return Query(("ZREVRANGE", keys.COUNTERS, 0, MOST_NOTED - 1, "WITHSCORES"), parse)
+
+
 def check_key(key: str) -> str:
     """A counter's key without blanks around it: 1 to 128 characters, no braces; else `ValueError`."""
     key = key.strip()
@@ -81,6 +103,13 @@ def check_key(key: str) -> str:
     if "{" in key or "}" in key:
         raise ValueError(f"counter key {key!r} has a brace, which would move it to another hash slot")
     return key
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return check_key(key) == key
+    except ValueError:
+        return False
 
 
 def counter_base(key: str) -> str:

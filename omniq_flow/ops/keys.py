@@ -8,6 +8,8 @@ from __future__ import annotations
 
 QUEUES = "{omniq-flow}:queues"
 """Set of home queues, a hint for listings; written by clients and workers."""
+COUNTERS = "{omniq-flow}:counters"
+"""ZSET: key of a completion counter -> when it was begun (ms), a hint for listings; the newest thousand that our clients began."""
 
 
 def base(queue: str) -> str:

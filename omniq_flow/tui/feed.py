@@ -63,6 +63,13 @@ class Surrounded:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """Why the server lets this user change nothing; empty if it lets him."""
+
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The picture of this name could not be read, and the server is not the reason."""
 
@@ -94,7 +101,7 @@ class Ended:
     error: BaseException
 
 
-News = Arrived | Surrounded | Failed | Lost | Answered | Ended
+News = Arrived | Surrounded | Probed | Failed | Lost | Answered | Ended
 Question = Callable[[LookingClient], Any]
 
 
@@ -129,6 +136,7 @@ class Feed:
         self._interval_ms = INTERVAL_MS
         self._due_ms = 0
         self._around_due_ms = 0
+        self._is_probed = False
         self._attempt = 0
         self._thread = threading.Thread(target=self._run, name="omniq-flow-feed", daemon=True)
 
@@ -221,8 +229,12 @@ class Feed:
 
     def _look_around(self, client: LookingClient) -> None:
         if self._clock() >= self._around_due_ms:
-            self._tell(Surrounded(read_around(client, self._queues)))
+            around = read_around(client, self._queues)
+            self._tell(Surrounded(around))
             self._around_due_ms = self._clock() + AROUND_MS
+            if not self._is_probed and around.queues:
+                self._tell(Probed(client.why_read_only(around.queues)))
+                self._is_probed = True
 
     def _answer(self, client: LookingClient) -> None:
         while self._questions:
@@ -239,7 +251,7 @@ class Feed:
 
     def _lost(self, error: ServerUnavailable) -> None:
         self._attempt += 1
-        self._around_due_ms = 0
+        self._around_due_ms, self._is_probed = 0, False
         self._due_ms = self._clock() + min(1_000 << min(self._attempt - 1, 10), LONGEST_WAIT_MS)
         self._tell(Lost(error, self._attempt, self._due_ms))
 

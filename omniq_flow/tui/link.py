@@ -1,6 +1,7 @@
 """A client that can only look: whoever holds it cannot change anything, whatever keys are pressed.
 
-It counts what it asks for, so that a screen can be held to its budget.
+It finds out whether its user could, by what changes nothing: removing a key and resuming a run that never exist. It counts what
+it asks for, so that a screen can be held to its budget.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import Any
 from omniq_flow.client.client import Client
 from omniq_flow.client.connect import Target
 from omniq_flow.client.retry import RetryPolicy
-from omniq_flow.errors import OmniqFlowError
+from omniq_flow.errors import OmniqFlowError, ServerUnavailable
 from omniq_flow.model.clock import Clock, monotonic_ms
-from omniq_flow.ops.command import Operation, Query
+from omniq_flow.ops import keys
+from omniq_flow.ops.command import Operation, Query, number
+from omniq_flow.ops.runs import run_resume
 
 _READS = """
     EXISTS GET HGET HGETALL HLEN HMGET HSCAN HSTRLEN INFO LINDEX LLEN LPOS LRANGE MGET PTTL SCAN SCARD SISMEMBER SMEMBERS SMISMEMBER SSCAN
@@ -23,6 +26,11 @@ READS = frozenset(_READS.split())
 HINT = "read-only is set by --read-only, OMNIQ_FLOW_READ_ONLY, the settings or the profile"
 PATIENCE = RetryPolicy(attempts=2, first_ms=20, cap_ms=100, patience_ms=500)
 """A screen tells of a lost server at once and asks again with its next tick."""
+
+MOST_PROBED = 8
+"""So many queues are tried: a user who may change one of them is not read-only."""
+_NOBODY = "0" * 26
+_REFUSED = {"(NOPERM)": "this user may change nothing on the server (NOPERM)", "(READONLY)": "the server is a replica (READONLY)"}
 
 
 class ReadOnly(OmniqFlowError):
@@ -61,3 +69,26 @@ class LookingClient(Client):
             self.trips += 1
             self.commands += len(ops)
             self.rtt_ms = max(self.rtt_ms, self.clock() - asked_at)
+
+    def why_read_only(self, queues: Sequence[str]) -> str:
+        """Why this user can change nothing in these queues; empty if he can in one of them, and if that cannot be told.
+
+        What changes something needs two rights: to write keys of the queue, and to run scripts on them.
+        """
+        why = ""
+        for queue in queues[:MOST_PROBED]:
+            why = self._refusal(queue)
+            if not why:
+                break
+        return why
+
+    def _refusal(self, queue: str) -> str:
+        probe = Query(("UNLINK", keys.flow_key(queue, "probe")), number)
+        try:
+            super().execute_all((probe, run_resume(queue, _NOBODY)))
+        except ServerUnavailable as error:
+            return next((why for code, why in _REFUSED.items() if code in error.message), "")
+        except OmniqFlowError:
+            # There is no such run: everything was allowed. Whatever else it is, it is no refusal to write.
+            return ""
+        return ""

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Button, Input, OptionList
+from textual.containers import Vertical, VerticalScroll
+from textual.widgets import Input, OptionList
 
 from omniq_flow.engine.starting import prepare, start
-from omniq_flow.errors import InputError, OmniqFlowError
+from omniq_flow.errors import OmniqFlowError
 from omniq_flow.flow.definition import Flow
 from omniq_flow.tui.actions import PROGRAM, Action, Slice
-from omniq_flow.tui.canvas import Board
-from omniq_flow.tui.dialogs import WIDE, Dialog
-from omniq_flow.tui.text import BLANK, Line, line, safe, wrap
+from omniq_flow.tui.dialogs import Dialog
+from omniq_flow.tui.form import Form
+from omniq_flow.tui.text import BLANK, line, safe
 
 if TYPE_CHECKING:
     from omniq_flow.tui.app import FlowApp
 
-MOST_FAULTS = 5
 REQUIRED = "required"
 WHOLE = ""
 """The name of the only field of an input that is no object."""
@@ -111,7 +110,7 @@ def ask_for_run(app: FlowApp, flows: Sequence[Flow]) -> None:
 
 
 def _begin(app: FlowApp, flow: Flow, value: Any, key: str) -> None:
-    app.perform(start_action(flow, value, key))
+    app.acting.perform(start_action(flow, value, key))
 
 
 class Pick(Dialog):
@@ -138,7 +137,7 @@ class Pick(Dialog):
         self.dismiss(event.option_index)
 
 
-class RunForm(Dialog):
+class RunForm(Form):
     """The input of a flow, a line a field, and the run key. Enter goes to the next field and, from the last one, begins the run."""
 
     AUTO_FOCUS = ""
@@ -166,8 +165,7 @@ class RunForm(Dialog):
                     yield Input(id=f"field{n}", compact=True)
                 yield self.board([line(("run key", "head"), ("  the same key with the same input is the same run", "dim"))])
                 yield Input(id="key", compact=True)
-            yield self.board([BLANK], id="fault")
-            yield Horizontal(Button("Leave", id="leave"), Button("Start", id="start", variant="primary"))
+            yield from self.foot()
 
     def on_mount(self) -> None:
         self.query(Input).first().focus(scroll_visible=False)
@@ -178,21 +176,12 @@ class RunForm(Dialog):
         else:
             self.focus_next()
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "start":
-            self.action_begin()
-        else:
-            self.dismiss(None)
-
     def action_begin(self) -> None:
-        """Begin the run if the input is right; else tell all that is wrong."""
         value, key = self._value(), self.query_one("#key", Input).value.strip()
         try:
             prepare(self._flow, value, key=key)
         except OmniqFlowError as error:
-            fault = self.query_one("#fault", Board)
-            fault.show(*(rows := fault_lines(error)))
-            fault.styles.height = len(rows)
+            self.tell_fault(error)
             return
         self.dismiss(None)
         self._begin(value, key)
@@ -204,10 +193,3 @@ class RunForm(Dialog):
         texts = [self.query_one(f"#field{n}", Input).value for n in range(len(self._fields))]
         values = {field.name: field.read(text) for field, text in zip(self._fields, texts, strict=True) if text}
         return values.get(WHOLE) if [field.name for field in self._fields] == [WHOLE] else values
-
-
-def fault_lines(error: OmniqFlowError) -> list[Line]:
-    faults = error.faults if isinstance(error, InputError) and error.faults else ()
-    texts = [str(fault) for fault in faults] or [error.message]
-    rows = [line((row, "bad")) for text in texts[:MOST_FAULTS] for row in wrap(text, WIDE, 2)]
-    return rows + ([line((f"… and {len(texts) - MOST_FAULTS} more", "dim"))] if len(texts) > MOST_FAULTS else [])

@@ -153,7 +153,7 @@ class Page(Screen[None]):
     def shown_keys(self) -> list[Key]:
         """The keys of this screen that do something now; those that act are gone when nothing can be changed."""
         keys = mapped(self.KEYS, self.flow_app.keymap)
-        return [key for key in keys if self.flow_app.can_act or not key.action.startswith("act(")]
+        return [key for key in keys if self.flow_app.acting.can_act or not key.action.startswith("act(")]
 
     def acted(self, deed: Deed) -> None:
         """Show what was done: what it was done to is marked no more."""

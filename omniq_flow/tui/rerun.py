@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Input, TextArea
+from textual.containers import Vertical
+from textual.widgets import Input, TextArea
 
 from omniq_flow.client.client import Client
-from omniq_flow.client.steering import rerun_run
+from omniq_flow.client.steering import RerunOptions, rerun_run
 from omniq_flow.engine.starting import edit_input
 from omniq_flow.errors import InputError, OmniqFlowError, UsageError
 from omniq_flow.flow.definition import Flow
@@ -25,12 +25,11 @@ from omniq_flow.observe.results import input_of
 from omniq_flow.ops.rerun import EditedInput, kept_steps
 from omniq_flow.ops.runs import Started, plan_of
 from omniq_flow.tui.actions import PROGRAM, Action, Slice, whoami
-from omniq_flow.tui.canvas import Board
-from omniq_flow.tui.dialogs import MOST_REASON, WIDE, Dialog
+from omniq_flow.tui.dialogs import MOST_REASON, WIDE
 from omniq_flow.tui.editor import edit_text
+from omniq_flow.tui.form import Form
 from omniq_flow.tui.link import LookingClient
-from omniq_flow.tui.new_run import fault_lines
-from omniq_flow.tui.text import BLANK, Line, line, wrap
+from omniq_flow.tui.text import BLANK, line, wrap
 
 if TYPE_CHECKING:
     from omniq_flow.tui.app import FlowApp
@@ -79,10 +78,8 @@ def rerun_action(again: Again, edited: EditedInput | None, reason: str) -> Actio
     words += ["--reason", reason] if reason else []
 
     def send(client: Client) -> Started:
-        header = again.header
-        done = rerun_run(
-            client, header.queue, header.run_id, steps=again.steps, edited=edited, new_id=again.new_id, by=whoami(), reason=reason
-        )
+        options = RerunOptions(again.steps, edited, new_id=again.new_id, by=whoami(), reason=reason)
+        done = rerun_run(client, again.header.queue, again.header.run_id, options)
         return Started(done.run_id, done.is_new)
 
     return Action("rerun", again.label, shlex.join(words), (Slice(send, (again.header.run_id,)),), queue=again.header.queue)
@@ -91,12 +88,12 @@ def rerun_action(again: Again, edited: EditedInput | None, reason: str) -> Actio
 def ask_for_rerun(app: FlowApp, headers: Sequence[RunHeader], step: str = "", *, none: str = "") -> None:
     """Ask how one run that has ended is to be begun once more, then begin it."""
     ended = [header for header in headers if header.state.is_ended]
-    if not app.can_act or not ended:
-        app.perform(None, none=none)
+    if not app.acting.can_act or not ended:
+        app.acting.perform(None, none=none)
     elif len(headers) > 1:
         app.say("one run at a time is re-run; unmark the others", is_bad=True)
     else:
-        app.source.ask(partial(_read, ended[0], step), lambda again: app.push_screen(RerunForm(again, app.perform)))
+        app.source.ask(partial(_read, ended[0], step), lambda again: app.push_screen(RerunForm(again, app.acting.perform)))
 
 
 def _read(header: RunHeader, step: str, client: LookingClient) -> Again:
@@ -104,7 +101,7 @@ def _read(header: RunHeader, step: str, client: LookingClient) -> Again:
     return Again(header, plan, input_of(client, header.queue, header.run_id), step, new_run_id())
 
 
-class RerunForm(Dialog):
+class RerunForm(Form):
     """What is kept, what is worked, and the input as JSON. `ctrl-s` begins, `ctrl-e` opens the input in `$EDITOR`."""
 
     BINDINGS = [  # noqa: RUF012
@@ -133,20 +130,13 @@ class RerunForm(Dialog):
                 yield TextArea(json.dumps(again.value, indent=2, ensure_ascii=False), id="input", tab_behavior="focus")
             yield self.board([line(("why", "head"), ("  optional, kept in the history of both runs", "dim"))])
             yield Input(id="reason", compact=True, max_length=MOST_REASON)
-            yield self.board([BLANK], id="fault")
-            yield Horizontal(Button("Leave", id="leave"), Button("Start", id="start", variant="primary"))
+            yield from self.foot()
 
     def on_mount(self) -> None:
         self.query_one("#reason").focus()
 
     def on_input_submitted(self) -> None:
         self.action_begin()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "start":
-            self.action_begin()
-        else:
-            self.dismiss(None)
 
     def action_edit(self) -> None:
         from omniq_flow.tui.app import FlowApp
@@ -157,20 +147,14 @@ class RerunForm(Dialog):
                 area.text = text
 
     def action_begin(self) -> None:
-        """Begin the run if the input is right; else tell all that is wrong."""
         from omniq_flow.tui.app import FlowApp
 
         assert isinstance(self.app, FlowApp)
         try:
             edited = next((self._again.read(area.text, self.app.flows) for area in self.query(TextArea)), None)
         except OmniqFlowError as error:
-            self._show_fault(fault_lines(error))
+            self.tell_fault(error)
             return
         reason = " ".join(self.query_one("#reason", Input).value.split())
         self.dismiss(None)
         self._perform(rerun_action(self._again, edited, reason))
-
-    def _show_fault(self, rows: list[Line]) -> None:
-        fault = self.query_one("#fault", Board)
-        fault.show(*rows)
-        fault.styles.height = len(rows)

@@ -7,7 +7,8 @@ import redis
 
 from omniq_flow.cli.commands.counters import split_name
 from omniq_flow.client.client import Client
-from omniq_flow.ops import counters
+from omniq_flow.client.counting import begin_counter
+from omniq_flow.ops import counters, keys
 from tests.cli.conftest import Project
 from tests.cli.inside import Inside
 from tests.observe.drive import Bad, Drive
@@ -91,7 +92,48 @@ def test_a_check_that_finds_something_fails(inside: Inside, run_id: str, redis_c
 def test_without_runs_there_is_nothing_to_list(inside: Inside) -> None:
     done = inside("counters", "list")
     assert (done.code, done.out) == (0, "")
-    assert done.err.startswith("no run waits for a counter")
+    assert done.err.startswith("no run waits for a counter, and no completion counter is known\n")
+    assert "counters show KEY" in done.err
+    assert inside("counters", "list", *NEEDS_QUEUE).err == "no run waits for a counter\n"
+
+
+def test_completion_counters_are_listed_behind_those_of_runs(inside: Inside, client: Client, redis_conn: redis.Redis, run_id: str) -> None:
+    """They are told apart in each form, and belong to no run and no queue."""
+    redis_conn.sadd(keys.QUEUES, "books")
+    for key in ("order/42", "a\x1b[31m"):
+        begin_counter(client, key, 3)
+    client.execute(counters.child_ack("order/42", "x"))
+    redis_conn.zadd(keys.COUNTERS, {"order/42": 1_764_072_240_000, "a\x1b[31m": 1})
+    of_run = f"{run_id}/of:clean"
+    _, *rows = inside("counters", "list").out.splitlines()
+    assert [row.split() for row in rows] == [
+        [of_run, "elements", "of", "clean", "2/3", "1", "1"],
+        ["order/42", "children", "1/3", "2"],
+        ["a␛[31m", "children", "0/3", "3"],
+    ]
+    first, second, _ = inside("counters", "list", "--json").objects
+    assert (first["counter"], first["kind"]) == (of_run, "collection")
+    assert second == {
+        "counter": "order/42",
+        "kind": "plain",
+        "expected": 3,
+        "done": 1,
+        "left": 2,
+        "begun_ms": 1_764_072_240_000,
+        "begun_at": "2025-11-25T12:04:00.000Z",
+    }
+    assert inside("counters", "list", "--quiet").out.splitlines()[:2] == [of_run, "order/42"]
+    assert "order/42" not in inside("counters", "list", run_id).out + inside("counters", "list", *NEEDS_QUEUE).out
+    cut = inside("counters", "list", "--limit", "1")
+    assert (len(cut.out.splitlines()), "2 more; --limit shows up to 1000" in cut.err) == (2, True)
+
+
+def test_where_completion_counters_cannot_be_listed_the_others_are(inside: Inside, redis_conn: redis.Redis, run_id: str) -> None:
+    redis_conn.sadd(keys.QUEUES, "books")
+    redis_conn.set(keys.COUNTERS, "something else")
+    done = inside("counters", "list")
+    assert (done.code, f"{run_id}/of:clean" in done.out) == (0, True)
+    assert "completion counters cannot be listed: ZREVRANGE failed: WRONGTYPE" in done.err
 
 
 @pytest.mark.parametrize(

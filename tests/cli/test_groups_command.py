@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 
 from omniq_flow.client.client import Client
+from omniq_flow.client.steering import cancel_run
 from omniq_flow.model.jobs import JobOptions, Lease
+from omniq_flow.model.runs import new_run_id
 from omniq_flow.ops import jobs
+from omniq_flow.ops.runs import run_start
 from tests.cli.conftest import Project
 from tests.cli.inside import Inside
+from tests.observe.flows import plan, step
 
 
 @pytest.fixture
@@ -40,6 +44,24 @@ def test_groups_are_listed(inside: Inside, acme: Client) -> None:
     cut = inside("groups", "list", "mail", "--limit", "1")
     assert (len(cut.out.splitlines()), cut.err) == (2, "there are more; --limit shows up to 1000\n")
     assert inside("groups", "list", "pages").err == "no group of pages has jobs that wait or are worked\n"
+
+
+def test_jobs_of_cancelled_runs_do_not_count_as_waiting(inside: Inside, client: Client) -> None:
+    """One of two runs of the same group is cancelled."""
+    flow = plan("pages", step("a"), step("b"), step("c"))
+    first, _ = (client.execute(run_start(flow, new_run_id(), b"null", gid="acme", with_plan=True)).run_id for _ in range(2))
+    cancel_run(client, "pages", first)
+    assert inside("groups", "list", "pages").out.splitlines()[1].split()[:3] == ["acme", "3", "0/100"]
+    assert (
+        "waiting   3\n          3 more are of cancelled runs and go when they are taken\n" in inside("groups", "show", "pages", "acme").out
+    )
+    for found in (inside("groups", "list", "pages", "--json").json, inside("groups", "show", "pages", "acme", "--json").json):
+        assert (found["waiting"], found["cancelled_waiting"]) == (3, 3)
+    assert inside("queues", "list", "pages").out.splitlines()[1].split()[:3] == ["pages", "0", "3"]
+    shown = inside("queues", "show", "pages").out
+    assert "          3 in groups, by its counter; groups that can be served: 1\n          3 more are of cancelled runs" in shown
+    for found in (inside("queues", "list", "pages", "--json").json, inside("queues", "show", "pages", "--json").json):
+        assert (found["group_waiting"], found["cancelled_waiting"], found["may_count_cancelled"]) == (3, 3, False)
 
 
 def test_a_group_is_shown_with_the_jobs_that_hold_its_slots(inside: Inside, acme: Client) -> None:

@@ -59,6 +59,13 @@ def test_runs_are_listed_newest_first(inside: Inside, runs: dict[str, str]) -> N
     assert inside("runs", "list", "--quiet").out.split() == [f["run_id"] for f in found]
 
 
+def test_runs_are_listed_by_when_they_were_started(inside: Inside, runs: dict[str, str]) -> None:
+    assert inside("runs", "list", "--since", "1h", "--state", "failed", "--quiet").out.split() == [runs["bad"]]
+    assert "no runs of this kind" in inside("runs", "list", "--since", "1ms").err
+    wrong = inside("runs", "list", "--since", "soon")
+    assert (wrong.code, "--since: 'soon' is no duration" in wrong.err) == (2, True)
+
+
 def test_a_list_is_narrowed(inside: Inside, runs: dict[str, str]) -> None:
     def ids(*args: str) -> list[str]:
         return inside("runs", "list", "--quiet", *args).out.split()

@@ -11,6 +11,7 @@ import redis.asyncio
 
 from omniq_flow.client.client import AsyncClient, Client
 from omniq_flow.errors import ServerUnavailable
+from omniq_flow.observe.plain_counters import plain_counters
 from omniq_flow.observe.queues import read_queues, scan_queues
 from omniq_flow.omniq.async_client import AsyncOmniqClient
 from omniq_flow.omniq.client import OmniqClient
@@ -115,3 +116,14 @@ def _blocked(cluster: ScratchCluster, at: int) -> int:
     with cluster.nodes[at].connection() as admin:
         info: dict[str, Any] = admin.info("clients")
     return int(info["blocked_clients"])
+
+
+async def test_a_counter_and_its_note_go_to_their_nodes(cluster: ScratchCluster, made: Maker) -> None:
+    omniq = await made(redis_url=cluster.url)
+    names = [f"count-{cluster.queue(at)}" for at in (0, 1, 2, 0, 1, 2)]
+    for name in names:
+        await omniq.childs_init(key=name, expected=2)
+        assert await omniq.child_ack(key=name, child_id="a") == 1
+    with Client.open(cluster.url) as client:
+        found = {counter.key: (counter.expected, counter.left) for counter in plain_counters(client).found}
+    assert found.items() >= dict.fromkeys(names, (2, 1)).items()

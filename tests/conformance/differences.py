@@ -1,7 +1,8 @@
 """Where OmniQ Flow differs from OmniQ 4.0.0 on purpose, as far as vectors show it; `docs/omniq.md` tells why.
 
 A difference that shows in one value is evened out in both states before they are compared. Where more differs, the
-vector is left out; `test_differences.py` has a test of its own for each quirk and each vector named here.
+vector is left out; `test_differences.py` and `test_quirks.py` have a test of their own for each quirk and each
+vector named here.
 """
 
 from __future__ import annotations

@@ -15,11 +15,13 @@ from omniq_flow.lua import assemble
 from omniq_flow.omniq.async_client import AsyncOmniqClient
 from omniq_flow.omniq.client import OmniqClient
 from omniq_flow.omniq.monitor import QueueMonitor
+from omniq_flow.ops import keys
 from tests.conformance.adapter import Adapter, Face
 from tests.conformance.differences import LEFT_OUT_QUIRKS, LEFT_OUT_VECTORS, why_left_out
 from tests.conformance.replay import Vector, replay, sources, vectors
 from tests.support.server import Server
 
+HINTS: dict[str, tuple[str, ...]] = {"operations": (), "OmniqClient": (keys.COUNTERS,), "AsyncOmniqClient": (keys.COUNTERS,)}
 ALL = list(vectors())
 REPLAYED = [vector for vector in ALL if not why_left_out(vector)]
 
@@ -45,10 +47,10 @@ def faces(server: Server) -> Iterator[dict[str, Any]]:
         runner.run(awaited.close())
 
 
-@pytest.mark.parametrize("face", ["operations", "OmniqClient", "AsyncOmniqClient"])
+@pytest.mark.parametrize("face", HINTS)
 @pytest.mark.parametrize("vector", REPLAYED, ids=[vector["name"] for vector in REPLAYED])
 def test_vector(vector: Vector, face: str, faces: dict[str, Any], redis_conn: redis.Redis, scripts: dict[str, str]) -> None:
-    assert replay(vector, faces[face], redis_conn, scripts) == []
+    assert replay(vector, faces[face], redis_conn, scripts, hints=HINTS[face]) == []
 
 
 def test_only_what_is_decided_is_left_out() -> None:

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from omniq_flow.client.client import AsyncClient
 from omniq_flow.engine.starting import start_async
 from omniq_flow.engine.worker import Ending, Worker
@@ -18,6 +20,12 @@ from omniq_flow.model.states import RunState
 from omniq_flow.ops import runs
 from omniq_flow.ops.command import Query
 from tests.support.until import until
+
+
+class Count(BaseModel):
+    """The input of a flow that makes a list: how long that is."""
+
+    n: int = 3
 
 
 @asynccontextmanager

@@ -54,6 +54,23 @@ async def test_a_sync_handler_counts_in_all_spellings(server: Server, client: Cl
     assert seen == [[1, 1, 0]], "the running job counts once, whoever else is named counts besides"
 
 
+async def test_counters_that_handlers_begin_are_known_to_listings(server: Server, client: Client, redis_conn: redis.Redis) -> None:
+    app = App()
+
+    @app.handler(queue="blocks")
+    def work(ctx: JobContext) -> None:
+        ctx.exec.childs_init("blocking", 2)
+
+    @app.handler(queue="awaits")
+    async def work_too(ctx: JobContext) -> None:
+        await ctx.aio.exec.childs_init("awaited", 2)
+
+    for name in ("blocks", "awaits"):
+        client.execute(jobs.publish(name, {}))
+    async with working(Worker([app], url=server.url)):
+        await until(lambda: set(redis_conn.zrange(keys.COUNTERS, 0, -1)) == {b"blocking", b"awaited"}, "both are noted")
+
+
 @pytest.mark.parametrize(("init", "ack"), COUNTS)
 async def test_an_async_handler_awaits_the_same(server: Server, client: Client, queue: str, init: str, ack: str) -> None:
     app, seen = App(), []
@@ -220,6 +237,9 @@ class Broken:
         self.error = error
 
     def execute(self, op: object) -> Any:
+        raise self.error
+
+    def execute_all(self, ops: object) -> Any:
         raise self.error
 
 

@@ -14,6 +14,7 @@ PAGE = (TESTS.parent / "docs" / "hazards.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (H\d\d) \| (.+) \| (.+) \| (.+) \|$", PAGE, re.MULTILINE)
 
 DIFFERENCES = "conformance/test_differences.py"
+QUIRKS = "conformance/test_quirks.py"
 SHOWN_BY: dict[str, tuple[str, ...]] = {
     "H01": (
         f"{DIFFERENCES}::test_d2_a_known_id_is_left_as_it_is",
@@ -53,10 +54,10 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "hazards/test_clocks.py::test_h09_a_workers_wrong_clock_decides_nothing",
     ),
     "H10": ("hazards/test_clocks.py::test_h10_groups_are_served_in_turn_whatever_the_callers_clock_says",),
-    "H11": (f"{DIFFERENCES}::test_d15_q19_a_full_group_waits_for_its_slot_outside_the_ready_set",),
+    "H11": (f"{QUIRKS}::test_d15_q19_a_full_group_waits_for_its_slot_outside_the_ready_set",),
     "H12": (
         "hazards/test_leftovers.py::test_h12_no_key_of_a_runs_own_group_outlives_it",
-        f"{DIFFERENCES}::test_d15_q23_a_limit_that_is_no_number_above_zero_counts_as_one",
+        f"{QUIRKS}::test_d15_q23_a_limit_that_is_no_number_above_zero_counts_as_one",
     ),
     "H13": ("hazards/test_leftovers.py::test_h13_the_order_of_a_list_does_not_come_from_its_group",),
     "H14": (
@@ -72,7 +73,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "H16": (
         "cases/test_c74_lost_last_one.py::test_c74_a_worker_killed_with_the_last_element_does_not_take_the_join_with_it",
         "cases/test_c76_stale_member.py::test_c76_what_a_frozen_worker_reports_late_is_not_counted",
-        f"{DIFFERENCES}::test_d15_q26_a_lost_connection_raises_and_is_no_answer",
+        f"{QUIRKS}::test_d15_q26_a_lost_connection_raises_and_is_no_answer",
     ),
     "H17": (
         "lua/omniq/test_memory.py::test_new_work_is_refused_before_any_write",
@@ -95,13 +96,13 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "lua/omniq/test_operations.py::test_a_payload_that_is_no_utf8_is_still_handed_over",
         f"{DIFFERENCES}::test_d6_an_error_text_is_cut_between_characters",
         f"{DIFFERENCES}::test_d6_a_text_that_is_no_utf8_is_still_reported",
-        f"{DIFFERENCES}::test_d16_q33_what_other_languages_cannot_read_is_not_sent",
+        f"{QUIRKS}::test_d16_q33_what_other_languages_cannot_read_is_not_sent",
         "engine/test_failures.py::test_cut_gives_valid_text_within_the_limit",
     ),
     "H21": (
         "hazards/test_leftovers.py::test_h21_what_moves_runs_never_removes_from_the_middle_of_a_list",
         "hazards/test_leftovers.py::test_h21_removing_a_batch_notes_the_time",
-        f"{DIFFERENCES}::test_d15_q12_a_removal_does_not_put_its_group_before_others",
+        f"{QUIRKS}::test_d15_q12_a_removal_does_not_put_its_group_before_others",
         "cases/test_c28_ways_to_fail.py::test_c28_a_job_that_is_removed",
     ),
     "H22": (

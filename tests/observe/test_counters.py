@@ -10,33 +10,10 @@ import redis
 from omniq_flow.client.client import Client
 from omniq_flow.errors import NotFound
 from omniq_flow.model.names import StepRun
-from omniq_flow.observe.counters import PlainCounter, check_run, read_counter, read_run_counter, run_counters
-from omniq_flow.ops import counters
+from omniq_flow.observe.counters import check_run, read_run_counter, run_counters
 from omniq_flow.ops.ticks import Taken
 from tests.observe.drive import Again, Bad, Drive
 from tests.observe.flows import join, nested, pages
-
-
-def test_a_plain_counter_tells_who_has_reported(client: Client) -> None:
-    client.execute(counters.childs_init("order/42", 5))
-    for child in ("b", "a", "b"):
-        client.execute(counters.child_ack("order/42", child))
-    found = read_counter(client, "order/42")
-    assert (found, found.expected) == (PlainCounter("order/42", left=3, done=2, members=("a", "b")), 5)
-
-
-def test_of_many_that_reported_some_are_named(client: Client, redis_conn: redis.Redis) -> None:
-    redis_conn.set("{cc:big}:count", 1)
-    redis_conn.sadd("{cc:big}:done", *(f"child-{n}" for n in range(2_000)))
-    found = read_counter(client, "big", most=10)
-    assert (found.expected, len(found.members)) == (2_001, 10)
-
-
-def test_a_counter_that_is_over_is_not_found(client: Client) -> None:
-    client.execute(counters.childs_init("k", 1))
-    client.execute(counters.child_ack("k", "a"))
-    with pytest.raises(NotFound, match="no counter 'k'"):
-        read_counter(client, "k")
 
 
 @pytest.fixture

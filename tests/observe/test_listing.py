@@ -60,6 +60,14 @@ def test_the_limit_counts_over_all_queues_and_after_the_filter(client: Client, q
     assert list_runs(client, [queue, f"{queue}b"], flow="unheard_of") == []
 
 
+def test_those_that_were_started_since_then(client: Client, queue: str, three: Ids, redis_conn: redis.Redis) -> None:
+    """The limit counts those that fit."""
+    for n, run_id in enumerate(three):
+        redis_conn.hset(keys.header(queue, run_id), "created_ms", 1_000 * (2 - n))
+    assert [s.header.run_id for s in list_runs(client, [queue], after_ms=1_000)] == [three[1], three[0]]
+    assert [s.header.run_id for s in list_runs(client, [queue], after_ms=1_000, limit=1)] == [three[1]]
+
+
 def test_without_runs_or_queues_a_list_is_empty(client: Client, queue: str) -> None:
     assert list_runs(client, [queue]) == []
     assert list_runs(client, []) == []

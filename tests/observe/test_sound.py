@@ -11,7 +11,8 @@ from omniq_flow.client.client import Client
 from omniq_flow.errors import ReplyError
 from omniq_flow.observe.jobs import DAMAGED, read_jobs
 from omniq_flow.observe.reading import list_runs
-from omniq_flow.observe.run_list import RunList, RunQuery
+from omniq_flow.observe.run_list import RunList
+from omniq_flow.observe.run_query import RunQuery
 from omniq_flow.observe.sound import Unsound, read_sound
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Query

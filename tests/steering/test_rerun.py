@@ -11,6 +11,7 @@ import redis
 
 from omniq_flow.client import steering
 from omniq_flow.client.client import AsyncClient, Client
+from omniq_flow.client.steering import RerunOptions
 from omniq_flow.errors import Conflict, GaveUpWaiting, NotFound, UsageError
 from omniq_flow.model.runs import new_run_id
 from omniq_flow.model.states import RunState
@@ -28,13 +29,13 @@ Call = Callable[..., Rerun]
 def rerun(request: pytest.FixtureRequest, server: Server, client: Client, redis_conn: redis.Redis) -> Call:
     """`rerun_run` of one client or the other."""
 
-    async def by_async(*args: Any, **more: Any) -> Rerun:
+    async def by_async(queue: str, run_id: str, **options: Any) -> Rerun:
         async with await AsyncClient.open(server.url) as other:
-            return await steering.rerun_run_async(other, *args, **more)
+            return await steering.rerun_run_async(other, queue, run_id, RerunOptions(**options))
 
     if request.param == "sync":
-        return lambda *args, **more: steering.rerun_run(client, *args, **more)
-    return lambda *args, **more: asyncio.run(by_async(*args, **more))
+        return lambda queue, run_id, **options: steering.rerun_run(client, queue, run_id, RerunOptions(**options))
+    return lambda queue, run_id, **options: asyncio.run(by_async(queue, run_id, **options))
 
 
 def test_a_large_run_is_copied_piece_by_piece(rerun: Call, client: Client, queue: str) -> None:

@@ -23,6 +23,7 @@ from omniq_flow.observe.groups import GroupSnapshot
 from omniq_flow.observe.jobs import JobSnapshot
 from omniq_flow.observe.lane_view import LaneQuery, LaneView
 from omniq_flow.observe.overview import Need, Overview
+from omniq_flow.observe.plain_counters import PlainCounter
 from omniq_flow.observe.queues import QueueSnapshot, WorkerSnapshot
 from omniq_flow.observe.run_list import RunCounts, RunWindow
 from omniq_flow.observe.run_log import LogLine
@@ -240,8 +241,9 @@ def counters() -> CounterView:
         CounterMember(str(n), False, StepRun("ocr", (n,)), fact=Fact(StepState.QUEUED, n + 1), job_id="x", lane=lane)
         for n, lane in ((3, "active"), (8, "wait"), (84, ""))
     )
-    rows = (CounterRow(merge, "ocr[84] is queued and its job is gone"), CounterRow(gate))
-    return CounterView(rows, 12, 12, f"{RUN}/of:ocr", members)
+    plain = PlainCounter("order/42", 1, 4, begun_ms=NOW - 722_000)
+    rows = (CounterRow(merge, "ocr[84] is queued and its job is gone"), CounterRow(gate), CounterRow(plain))
+    return CounterView(rows, 12, 12, f"{RUN}/of:ocr", members, at_ms=NOW)
 
 
 def workers() -> WorkerView:

@@ -113,7 +113,7 @@ async def test_c_cancels_all_that_waits_of_a_large_run(server: Server, client: C
         await pilot.press("c")
         await until(lambda: isinstance(pilot.app.screen, Confirm), "a question is asked")
         await pilot.press("y")
-        await until(lambda: app_of(pilot).deeds, "it is noted")
+        await until(lambda: app_of(pilot).acting.deeds, "it is noted")
         assert client.execute(run_header(queue, run_id)).state is RunState.CANCELLED
         assert read_queue(client, queue).group_waiting == 0
 
@@ -279,7 +279,7 @@ async def test_all_that_match_are_removed_in_slices_after_their_number_is_typed(
         assert read_queue(client, queue).waiting == 230
         await pilot.press(*"230", "enter")
         await until(lambda: read_queue(client, queue).waiting == 0, "all are removed")
-        deed = await until(lambda: app_of(pilot).deeds, "it is noted")
+        deed = await until(lambda: app_of(pilot).acting.deeds, "it is noted")
         assert [len(piece.ids) for piece in deed[0].action.slices] == [100, 100, 30]
         assert deed[0].done == 230
 

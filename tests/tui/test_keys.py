@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from omniq_flow.observe.jobs import JobSnapshot
 from omniq_flow.observe.lane_view import LaneQuery, LaneView
 from omniq_flow.observe.run_log import LogLine
 from omniq_flow.tui.dialogs import Pages
-from omniq_flow.tui.filter import query_of, words_of
 from omniq_flow.tui.keys import EVERYWHERE
 from omniq_flow.tui.page import Page
 from omniq_flow.tui.screens.jobs import JobsPage, filter_of
@@ -111,11 +108,6 @@ async def test_slash_filters_and_escape_clears_before_it_goes_back() -> None:
         await pilot.press("f")
         await settled(pilot)
         assert "filter: is:open" in screen_text(app)
-
-
-@pytest.mark.parametrize("words", ["is:failed", "state:failed flow:doc", "flow:a two words", "un:known"])
-def test_a_filter_is_its_words(words: str) -> None:
-    assert words_of(query_of(words)) == words
 
 
 def test_a_filter_of_jobs() -> None:

@@ -76,7 +76,7 @@ async def test_ctrl_n_fills_in_the_input_and_opens_the_run(server: Server, clien
         value = {"title": "2024", "pages": 12, "kind": "book", "page": {"size": 2}, "marks": []}
         assert input_of(client, queue, page.run_id) == value
         assert client.execute(run_header(queue, page.run_id)).key == "k1"
-        (deed,) = app_of(pilot).deeds
+        (deed,) = app_of(pilot).acting.deeds
         given = json.dumps({"title": "2024", "pages": 12, "page": {"size": 2}})
         assert deed.action.command == f"omniq-flow start paper -i '{given}' --key k1"
 

@@ -38,7 +38,7 @@ async def test_a_reason_goes_into_the_history_and_into_the_command(
         await pilot.press("y")
         await until(lambda: client.execute(run_header(queue, run_id)).state is RunState.CANCELLED, "it is cancelled")
         assert notes(client, queue, run_id, "cancel") == [f"steered cancel {whoami()} wrong [/] yes"]
-        await until(lambda: app_of(pilot).deeds, "it is noted")
+        await until(lambda: app_of(pilot).acting.deeds, "it is noted")
         await pilot.press("at")
         await shows(pilot, "omniq-flow runs cancel --reason 'wrong [/] yes'")
         await pilot.press("escape", "enter")

@@ -79,7 +79,7 @@ async def test_from_the_step_under_the_cursor(server: Server, client: Client, jo
         await shows(pilot, "works    x3, j, k")
         await pilot.press(*"bad x3", "enter")
         new = await opened(pilot, old)
-        (deed,) = app_of(pilot).deeds
+        (deed,) = app_of(pilot).acting.deeds
         assert deed.action.command == f"omniq-flow runs rerun {old} --from x3 --reason 'bad x3'"
     facts = client.execute(run_facts(queue, new, ("x1", "x2", "y1", "x3", "j")))
     assert "".join(fact.state.value for fact in facts) == "DDDQP"

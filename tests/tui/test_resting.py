@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual import events
 
-from omniq_flow.tui.app import BLUR_MS
+from omniq_flow.tui.contact import BLUR_MS
 from omniq_flow.tui.feed import INTERVAL_MS, Feed, Want
 from tests.tui.conftest import app_of, settled, still
 from tests.tui.still import StillFeed
@@ -21,7 +21,7 @@ async def test_it_rests_a_minute_after_the_terminal_lost_the_focus() -> None:
 
         async def at(ms: int) -> None:
             app.ticks = lambda: ms
-            app._second()
+            app.contact.pass_time()
             await settled(pilot)
 
         app.post_message(events.AppBlur())

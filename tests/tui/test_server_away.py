@@ -77,7 +77,7 @@ async def test_a_lost_server_leaves_the_last_picture_dimmed(own_server: ScratchS
         await shows(pilot, "STALE")
         assert "mail" in screen_text(pilot.app)
         assert all(canvas.is_stale for canvas in pilot.app.screen.query(Canvas) if canvas.id not in ("head", "foot"))
-        assert not app_of(pilot).can_act
+        assert not app_of(pilot).acting.can_act
         await pilot.press("p")
         await shows(pilot, "the server is away")
         own_server.start()

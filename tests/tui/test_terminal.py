@@ -136,9 +136,10 @@ def test_without_retries_a_server_that_is_away_is_an_error(tui: Callable[..., Te
     assert "Traceback" not in error
 
 
-def test_no_colour_is_written_where_none_is_wanted(tui: Callable[..., Terminal]) -> None:
+@pytest.mark.parametrize(("flags", "variables"), [(["--no-color"], {}), ([], {"NO_COLOR": "1"})], ids=["told to", "by the environment"])
+def test_no_colour_is_written_where_none_is_wanted(tui: Callable[..., Terminal], flags: list[str], variables: dict[str, str]) -> None:
     """Bold and reversed text is no colour; grey is none either."""
-    terminal = tui(NO_COLOR="1")
+    terminal = tui(*flags, **variables)
     terminal.reads("NEEDS NOBODY")
     terminal.types("q")
     assert terminal.ended() == 0

@@ -15,41 +15,51 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at joins, lists and other counters.", no_args_is_help=True, rich_markup_mode=None)
 
 RUN = "A run, as in runs show; without one, the runs that go on."
+RUN_ALONE = "Counters of this run only; a run as in runs show."
 Queue = Annotated[str, typer.Option("-q", "--queue", help="Runs of this queue only.")]
 MOST_RUNS = 50
-ELSEWHERE = "those of other clients have no index: omniq-flow counters show KEY looks at one"
+ELSEWHERE = "counters that other clients began have no index: omniq-flow counters show KEY looks at one"
 
 
 @app.command("list")
 def list_counters(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help=RUN)] = None,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help=RUN_ALONE)] = None,
     queue: Queue = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
 ) -> None:
-    """List the counters of runs that wait for something.
+    """List the counters that wait for something: those of the runs that go on, then completion counters, the newest first.
 
-    Completion counters of other clients have no index, so only one that is named can be looked at: counters show KEY.
+    Of completion counters the newest thousand are known that were begun through OmniQ Flow; they belong to no run and no queue.
+    Those of other clients have no index, so only one that is named can be looked at: counters show KEY.
     """
-    from omniq_flow.cli.counter_views import counter_lines, run_counter_object
-    from omniq_flow.observe.counters import run_counters
+    from omniq_flow.cli.counter_views import counter_lines, counter_name, counter_object
+    from omniq_flow.observe.counters import RunCounter, run_counters
+    from omniq_flow.observe.plain_counters import PlainCounter, PlainCounters, plain_counters
 
     session: Session = context.obj
+    is_all = run is None and not queue
     with session.looking() as client:
-        found = [counter for place in _places(session, client, run, queue) for counter in run_counters(client, *place)]
+        found: list[RunCounter | PlainCounter] = []
+        for place in _places(session, client, run, queue):
+            found += run_counters(client, *place)
+        plain = plain_counters(client) if is_all else PlainCounters()
+    found += plain.found
     shown = found[:limit]
     if session.output.is_json:
-        session.output.objects(map(run_counter_object, shown))
+        session.output.objects(map(counter_object, shown))
     elif session.output.is_quiet:
-        session.output.data(*(f"{counter.run_id}/{counter.name}" for counter in shown))
+        session.output.data(*map(counter_name, shown))
     elif shown:
         session.output.data(*counter_lines(shown))
     else:
-        session.output.talk("no run waits for a counter")
+        session.output.talk("no run waits for a counter" + (", and no completion counter is known" if is_all else ""))
     if len(found) > limit:
         session.output.talk(f"{len(found) - limit} more; --limit shows up to 1000")
-    if run is None:
-        session.output.talk(f"only counters of runs are listed; {ELSEWHERE}")
+    if plain.trouble:
+        session.output.talk(f"completion counters cannot be listed: {plain.trouble}")
+    elif is_all:
+        session.output.talk(ELSEWHERE)
 
 
 @app.command("show")
@@ -67,7 +77,8 @@ def show(
         run_counter_about,
         run_counter_object,
     )
-    from omniq_flow.observe.counters import read_counter, read_run_counter
+    from omniq_flow.observe.counters import read_run_counter
+    from omniq_flow.observe.plain_counters import read_counter
 
     session: Session = context.obj
     run, name = split_name(counter)
@@ -82,7 +93,8 @@ def show(
                 plain = read_counter(client, counter)
             except ValueError as error:
                 raise UsageError(str(error)) from None
-            fields, lines = plain_counter_object(plain), plain_counter_about(plain)
+            fields = {**plain_counter_object(plain), "members": list(plain.members)}
+            lines = plain_counter_about(plain)
     if session.output.is_json:
         session.output.objects([fields])
     else:

@@ -24,18 +24,20 @@ def list_groups(
     """List the groups that can be served, in that order, and those that hold slots: no other has jobs waiting."""
     from omniq_flow.cli.columns import line_width
     from omniq_flow.cli.queue_views import group_lines, group_object
+    from omniq_flow.observe.cancelled import hide_cancelled_in_groups
     from omniq_flow.observe.groups import list_groups
 
     session: Session = context.obj
     name = queue_name(queue)
     with session.looking() as client:
         found = list_groups(client, name, limit)
+        groups = hide_cancelled_in_groups(client, name, found.groups)
     if session.output.is_json:
-        session.output.objects(map(group_object, found.groups))
+        session.output.objects(map(group_object, groups))
     elif session.output.is_quiet:
-        session.output.data(*(group.gid for group in found.groups))
-    elif found.groups:
-        session.output.data(*group_lines(found.groups, line_width(session.output)))
+        session.output.data(*(group.gid for group in groups))
+    elif groups:
+        session.output.data(*group_lines(groups, line_width(session.output)))
     else:
         session.output.talk(f"no group of {name} has jobs that wait or are worked")
     if not found.is_whole:
@@ -48,12 +50,13 @@ def show(context: typer.Context, queue: Queue, group: Group) -> None:
     from omniq_flow.cli.columns import line_width
     from omniq_flow.cli.job_views import job_object
     from omniq_flow.cli.queue_views import group_about, group_object
+    from omniq_flow.observe.cancelled import hide_cancelled_in_groups
     from omniq_flow.observe.groups import holders, read_groups
 
     session: Session = context.obj
     name = queue_name(queue)
     with session.looking() as client:
-        (found,) = read_groups(client, name, [group])
+        (found,) = hide_cancelled_in_groups(client, name, read_groups(client, name, [group]))
         jobs = holders(client, name, group)
     if session.output.is_json:
         session.output.objects([{**group_object(found), "holders": [job_object(job) for job in jobs]}])

@@ -31,6 +31,7 @@ def list_queues(
     Those of the project, and those that runs were started on.
     """
     from omniq_flow.cli.queue_views import queue_lines, queue_object
+    from omniq_flow.observe.cancelled import hide_cancelled
     from omniq_flow.observe.queues import read_queues, scan_queues
 
     session: Session = context.obj
@@ -42,7 +43,7 @@ def list_queues(
             known |= set(scanned.queues)
             if not scanned.is_whole:
                 session.output.talk("the keyspace is too large to search it all; name a queue that is missing here")
-        found = read_queues(client, named or sorted(known))
+        found = hide_cancelled(client, read_queues(client, named or sorted(known)))
     if session.output.is_json:
         session.output.objects(map(queue_object, found))
     elif session.output.is_quiet:
@@ -60,12 +61,13 @@ def show(context: typer.Context, queue: Annotated[str, typer.Argument(metavar="Q
     And whether its own counters are right.
     """
     from omniq_flow.cli.queue_views import queue_about, queue_object, worker_object
+    from omniq_flow.observe.cancelled import hide_cancelled
     from omniq_flow.observe.queues import read_queue, workers_of
 
     session: Session = context.obj
     name = queue_name(queue)
     with session.looking() as client:
-        found = read_queue(client, name)
+        (found,) = hide_cancelled(client, [read_queue(client, name)])
         if not found.is_known and name not in session.queues(client):
             raise NotFound(f"nothing is known of queue {name!r}", hint="omniq-flow queues list")
         workers = workers_of(client, found)

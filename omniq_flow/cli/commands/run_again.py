@@ -44,7 +44,7 @@ def rerun(
     The new run follows the plan of the old one, which stays as it is; each names the other. Steps that failed are worked in any case.
     """
     from omniq_flow.cli.confirm import confirm
-    from omniq_flow.client.steering import rerun_run
+    from omniq_flow.client.steering import RerunOptions, rerun_run
     from omniq_flow.ops.rerun import kept_steps
     from omniq_flow.ops.runs import plan_of, run_header
 
@@ -61,7 +61,8 @@ def rerun(
             return 0
         if cancel and not header.state.is_ended:
             confirm(session, f"cancel run {run_id} and begin it again", is_confirmed=yes)
-        done = rerun_run(client, queue, run_id, steps=steps, edited=edited, cancel=cancel, new_id=new_id, by=whoami(), reason=reason)
+        options = RerunOptions(steps, edited, cancel=cancel, new_id=new_id, by=whoami(), reason=reason)
+        done = rerun_run(client, queue, run_id, options)
     _show(session, header, done)
     return 0
 

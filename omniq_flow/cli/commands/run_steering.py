@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +14,8 @@ from omniq_flow.errors import UsageError
 if TYPE_CHECKING:
     from omniq_flow.cli.run_batches import Choice, Place
     from omniq_flow.client.client import Client
+
+    Act = Callable[[Client, Place, str], str]
 
 STATES = ("running", "succeeded", "failed", "cancelling", "cancelled")
 
@@ -28,36 +30,59 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show which runs it woul
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs to the group of the runs."""
-    verbs = (("cancel", cancel), ("retry", retry), ("rerun", rerun), ("pause", pause), ("resume", resume), ("remove", remove))
-    for name, command in verbs:
-        app.command(name)(command)
+def _verb(name: str, *states: str, needs_yes: bool = False) -> Callable[[Act], Callable[..., int]]:
+    """Makes a command out of what is done to one run for a reason; a search looks at runs in these states."""
+
+    def command_of(act: Act) -> Callable[..., int]:
+        def command(
+            context: typer.Context,
+            runs: Runs = None,
+            state: States = None,
+            flow: FlowName = "",
+            since: Since = None,
+            reason: Reason = "",
+            dry_run: DryRun = False,
+            yes: Yes = False,
+        ) -> int:
+            from omniq_flow.cli.run_batches import Verb, steer
+
+            verb = Verb(name, states, lambda client, place: act(client, place, reason), needs_yes)
+            return steer(context.obj, _choice(runs, state, flow, since), verb, dry_run=dry_run, yes=yes)
+
+        command.__doc__ = act.__doc__
+        return command
+
+    return command_of
 
 
-def cancel(
-    context: typer.Context,
-    runs: Runs = None,
-    state: States = None,
-    flow: FlowName = "",
-    since: Since = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-) -> int:
+@_verb("cancel", "running", "cancelling", needs_yes=True)
+def cancel(client: Client, place: Place, reason: str) -> str:
     """End runs without finishing them.
 
     What waits goes at once. What is being worked is told: async handlers are cancelled, processes killed, threads see ctx.cancelled.
     """
-    from omniq_flow.cli.run_batches import Verb, steer
     from omniq_flow.client.steering import cancel_run
 
-    def act(client: Client, place: Place) -> str:
-        done = cancel_run(client, *place, by=whoami(), reason=reason)
-        return f"{done.state}" + (f", {done.open} still to end" if done.open else "")
+    done = cancel_run(client, *place, by=whoami(), reason=reason)
+    return f"{done.state}" + (f", {done.open} still to end" if done.open else "")
 
-    verb = Verb("cancel", ("running", "cancelling"), act, needs_yes=True)
-    return steer(context.obj, _choice(runs, state, flow, since), verb, dry_run=dry_run, yes=yes)
+
+@_verb("pause", "running")
+def pause(client: Client, place: Place, reason: str) -> str:
+    """Begin nothing of runs until they are resumed. What is being worked goes on."""
+    from omniq_flow.ops.runs import run_pause
+
+    change = client.execute(run_pause(*place, by=whoami(), reason=reason))
+    return "is paused" + (" already" if change.was_paused else "")
+
+
+@_verb("resume", "running")
+def resume(client: Client, place: Place, reason: str) -> str:
+    """Let paused runs go on."""
+    from omniq_flow.ops.runs import run_resume
+
+    change = client.execute(run_resume(*place, by=whoami(), reason=reason))
+    return "is resumed" if change.was_paused else "was not paused"
 
 
 def retry(
@@ -94,48 +119,6 @@ def retry(
     return steer(context.obj, _choice(runs, state, flow, since), Verb("retry", ("failed", "cancelled"), act), dry_run=dry_run, yes=yes)
 
 
-def pause(
-    context: typer.Context,
-    runs: Runs = None,
-    state: States = None,
-    flow: FlowName = "",
-    since: Since = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-) -> int:
-    """Begin nothing of runs until they are resumed. What is being worked goes on."""
-    from omniq_flow.cli.run_batches import Verb, steer
-    from omniq_flow.ops.runs import run_pause
-
-    def act(client: Client, place: Place) -> str:
-        change = client.execute(run_pause(*place, by=whoami(), reason=reason))
-        return "is paused" + (" already" if change.was_paused else "")
-
-    return steer(context.obj, _choice(runs, state, flow, since), Verb("pause", ("running",), act), dry_run=dry_run, yes=yes)
-
-
-def resume(
-    context: typer.Context,
-    runs: Runs = None,
-    state: States = None,
-    flow: FlowName = "",
-    since: Since = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-) -> int:
-    """Let paused runs go on."""
-    from omniq_flow.cli.run_batches import Verb, steer
-    from omniq_flow.ops.runs import run_resume
-
-    def act(client: Client, place: Place) -> str:
-        change = client.execute(run_resume(*place, by=whoami(), reason=reason))
-        return "is resumed" if change.was_paused else "was not paused"
-
-    return steer(context.obj, _choice(runs, state, flow, since), Verb("resume", ("running",), act), dry_run=dry_run, yes=yes)
-
-
 def remove(
     context: typer.Context,
     runs: Runs = None,
@@ -155,6 +138,13 @@ def remove(
 
     verb = Verb("remove", ("succeeded", "failed", "cancelled"), act, needs_yes=True)
     return steer(context.obj, _choice(runs, state, flow, since), verb, dry_run=dry_run, yes=yes)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the group of the runs."""
+    verbs = (("cancel", cancel), ("retry", retry), ("rerun", rerun), ("pause", pause), ("resume", resume), ("remove", remove))
+    for name, command in verbs:
+        app.command(name)(command)
 
 
 def _choice(runs: list[str] | None, states: list[str] | None, flow: str, since: str | None) -> Choice:

@@ -21,18 +21,22 @@ def list_runs(
     context: typer.Context,
     state: Annotated[list[str] | None, typer.Option(help=f"Only runs in this state: {', '.join(STATES)}; may be repeated.")] = None,
     flow: Annotated[str, typer.Option("-f", "--flow", help="Only runs of this flow.")] = "",
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only runs started within it, as 10m or 2h.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, the newest first.")] = 20,
 ) -> None:
     """List runs, the newest first."""
     from omniq_flow.cli.views import list_lines, summary_object
     from omniq_flow.observe.reading import list_runs
+    from omniq_flow.ops.lanes import server_time
 
     session: Session = context.obj
     for word in state or ():
         if word not in STATES:
             raise UsageError(f"there is no state {word!r}", hint=f"states are {', '.join(STATES)}")
+    within = read_duration(since, "--since")
     with session.looking() as client:
-        found = list_runs(client, session.queues(client), limit=limit, states=state or (), flow=flow)
+        after = client.execute(server_time()) - within if within else 0
+        found = list_runs(client, session.queues(client), limit=limit, states=state or (), flow=flow, after_ms=after)
     if session.output.is_json:
         session.output.objects(map(summary_object, found))
     elif found and session.output.is_quiet:
@@ -40,7 +44,7 @@ def list_runs(
     elif found:
         session.output.data(*list_lines(found))
     else:
-        session.output.talk("no runs" + (" of this kind" if state or flow else "; omniq-flow start FLOW begins one"))
+        session.output.talk("no runs" + (" of this kind" if state or flow or within else "; omniq-flow start FLOW begins one"))
 
 
 @app.command("show")

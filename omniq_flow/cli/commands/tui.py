@@ -123,8 +123,8 @@ def _app(session: Session, url: str, flows: tuple[Flow, ...], **more: Any) -> Fl
 def _ended(session: Session, app: FlowApp, log: Path) -> int:
     """Tell how it ended, now that the terminal is as it was; gives the exit code."""
     code = app.return_code or 0
-    if code == ServerUnavailable.exit_code and app.lost is not None:
-        raise app.lost.error
+    if code == ServerUnavailable.exit_code and app.contact.lost is not None:
+        raise app.contact.lost.error
     if code and code < 128:
         sys.stderr.write(f"the terminal UI ended with an error; the log is {log}\n")
         if session.is_debug and app.failure is not None:

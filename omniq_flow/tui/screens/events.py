@@ -71,7 +71,7 @@ class EventsPage(ListPage):
         for e in self._events:
             name, what, tone = told(e.entry)
             found.append(_Told(e.entry.at_ms, f"{e.run_id}/{e.entry.rev}", e.run_id[-6:], name, what, tone, e))
-        for n, deed in enumerate(self.flow_app.deeds):
+        for n, deed in enumerate(self.flow_app.acting.deeds):
             why = f", {len(deed.refused)} refused" if deed.refused else ""
             found.append(_Told(deed.at_ms, f"deed/{n}", "", "you", f"{deed.action.label}: {deed.done} done{why}", "title"))
         for n, (at_ms, text) in enumerate(self.flow_app.troubles):

@@ -72,11 +72,13 @@ class GroupsPage(ListPage):
 
     def summary_line(self) -> Line:
         v = self._view
+        cancelled = sum(group.cancelled_waiting for group in v.groups)
         return line(
             " queue ",
             (self.queue or "none", "title"),
             f"   {v.total:,} groups   {v.ready:,} ready",
             ("   * no limit is set, 1 counts", "dim"),
+            (f"   {cancelled:,} more of cancelled runs, until they are taken" if cancelled else "", "dim"),
         )
 
     def empty(self) -> Sequence[Line]:
@@ -107,8 +109,8 @@ class GroupsPage(ListPage):
 
     def action_act(self, kind: str) -> None:
         row = self.table.selected
-        if row is None or not isinstance(row.thing, GroupSnapshot) or not self.flow_app.can_act:
-            self.flow_app.perform(None)
+        if row is None or not isinstance(row.thing, GroupSnapshot) or not self.flow_app.acting.can_act:
+            self.flow_app.acting.perform(None)
             return
         group = row.thing
         title = f"limit of group {group.gid} (now {group.limit}, {group.active} active); none takes it away"
@@ -116,7 +118,7 @@ class GroupsPage(ListPage):
 
     def _limit(self, group: GroupSnapshot, answer: object) -> None:
         if isinstance(answer, str):
-            self.flow_app.perform(limit_group(group, None if answer.strip() == "none" else int(answer)))
+            self.flow_app.acting.perform(limit_group(group, None if answer.strip() == "none" else int(answer)))
 
 
 def _fault(answer: str) -> str:

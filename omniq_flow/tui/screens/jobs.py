@@ -56,7 +56,8 @@ class JobsPage(Page):
         Key("d,delete", "act('remove')", "remove", "remove jobs for good"),
         Key("t", "act('run_now')", "run now", "run delayed jobs now", is_hint=False),
         Key("b", "act('bulk')", "bulk", "all that can be done with the marked ones"),
-        Key("n", "go_on", "search on", "search on", is_hint=False),
+        Key("n", "hit(1)", "next hit", "the next hit; from the last one the search goes on", is_hint=False, called="go_on"),
+        Key("N", "hit(-1)", "hit before", "the hit before", is_hint=False, called="go_back_on"),
         Key("Q", "next_queue", "next queue", "the next queue", is_hint=False),
         Key("y", "copy_id", "copy id", "copy the id", is_hint=False),
         Key("escape", "back", "back", "close the job, clear the filter", is_hint=False),
@@ -148,7 +149,7 @@ class JobsPage(Page):
         parts += [(f"  group {view.gid} {view.total}", "busy")] if self._lane == "gwait" and view.gid else []
         parts += [(f"  filter: {self._words}", "warn")] if self._where else []
         if self._where and not view.is_whole:
-            parts.append((f"  searched {view.looked_at:,} of {view.lengths.get(self._lane, 0):,}; n goes on", "warn"))
+            parts.append((f"  searched {view.looked_at:,} of {view.lengths.get(self._lane, 0):,}; n after the last goes on", "warn"))
         return line(*parts)
 
     def _row(self, job: JobSnapshot) -> Row:
@@ -227,9 +228,12 @@ class JobsPage(Page):
         self.table.focus()
         self.look()
 
-    def action_go_on(self) -> None:
-        self._reader.search_on()
-        self.look()
+    def action_hit(self, by: int) -> None:
+        if by > 0 and self.table.cursor >= self.table.total - 1 and self._view is not None and not self._view.is_whole:
+            self._reader.search_on()
+            self.look()
+        else:
+            self.table.action_move(by)
 
     def action_back(self) -> None:
         if self.has_class("-open"):
@@ -257,10 +261,10 @@ class JobsPage(Page):
     def action_act(self, kind: str) -> None:
         if kind == "bulk":
             found = [action for kind in ("retry", "run_now", "remove") if (action := self.action_for(kind)) is not None]
-            self.flow_app.choose(found)
+            self.flow_app.acting.choose(found)
             return
         none = {"retry": "only failed jobs can be retried", "run_now": "only delayed jobs can be run now", "remove": "an active job stays"}
-        self.flow_app.perform(self.action_for(kind), none=none[kind])
+        self.flow_app.acting.perform(self.action_for(kind), none=none[kind])
 
     def value(self) -> tuple[str, Question] | None:
         row, queue = self.table.selected, self.queue

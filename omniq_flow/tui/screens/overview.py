@@ -175,10 +175,10 @@ class OverviewPage(Page):
         name = thing.queue if isinstance(thing, Need) else thing.name if isinstance(thing, QueueSnapshot) else ""
         if kind == "pause":
             queue = next((q for q in self._picture.queues if q.name == name), None)
-            self.flow_app.perform(pause_queue(queue) if queue else None)
+            self.flow_app.acting.perform(pause_queue(queue) if queue else None)
         else:
             headers = [r.header for r in self._picture.failed if isinstance(thing, Need) and r.header.run_id == thing.run_id]
-            self.flow_app.perform(run_action("retry", headers), none="put the cursor on a failed run below (tab), r retries it")
+            self.flow_app.acting.perform(run_action("retry", headers), none="put the cursor on a failed run below (tab), r retries it")
 
     def command(self) -> str:
         thing = self._focused()

@@ -231,7 +231,7 @@ class RunPage(Page):
         if kind == "rerun":
             ask_for_rerun(self.flow_app, headers, self._step_at_hand(), none=WHY_NOT[kind])
         else:
-            self.flow_app.perform(run_action(kind, headers), none=WHY_NOT[kind])
+            self.flow_app.acting.perform(run_action(kind, headers), none=WHY_NOT[kind])
 
     def _step_at_hand(self) -> str:
         """The step under the cursor where steps are shown; "" elsewhere."""

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
+from omniq_flow.errors import UsageError
 from omniq_flow.model.names import is_run_id
 from omniq_flow.model.runs import RunHeader
-from omniq_flow.observe.run_list import RunList, RunQuery, RunWindow, Which
+from omniq_flow.observe.run_list import RunList, RunWindow
+from omniq_flow.observe.run_query import RunQuery, Which
 from omniq_flow.observe.snapshot import RunSummary
 from omniq_flow.tui.canvas import Board
 from omniq_flow.tui.feed import Want
-from omniq_flow.tui.filter import FilterBar, words_of
+from omniq_flow.tui.filter import FilterBar, query_of, words_of
 from omniq_flow.tui.glyphs import PAUSED, RUNS
 from omniq_flow.tui.keys import Key
 from omniq_flow.tui.page import Page
@@ -42,7 +44,7 @@ EMPTY = (
     line("  omniq-flow start FLOW -i '{…}'    begins one"),
     line("  omniq-flow worker                 works it"),
 )
-NO_MATCH = (line("  No run fits. esc clears the filter, n searches on."),)
+NO_MATCH = (line("  No run fits of those looked at. esc clears the filter, n searches on."),)
 
 
 class RunsPage(Page):
@@ -50,11 +52,12 @@ class RunsPage(Page):
 
     TITLE_ = "Runs"
     KEYS = (
-        Key("slash", "filter", "filter", "filter: state:failed flow:doc text"),
+        Key("slash", "filter", "filter", "filter: state:failed flow:doc* in.customer:42 age>1h"),
         Key("f", "cycle", "all/open/failed", "the ready-made filters"),
         *RUN_KEYS,
         Key("b", "act('bulk')", "bulk", "all that can be done with the marked ones"),
-        Key("n", "go_on", "search on", "search on", is_hint=False),
+        Key("n", "hit(1)", "next hit", "the next hit; from the last one the search goes on", is_hint=False, called="go_on"),
+        Key("N", "hit(-1)", "hit before", "the hit before", is_hint=False, called="go_back_on"),
         Key("y", "copy_id", "copy id", "copy the id", is_hint=False),
         Key("escape", "back", "clear", "clear the filter", is_hint=False),
     )
@@ -102,7 +105,7 @@ class RunsPage(Page):
         parts += [(f"   {len(self.table.marks)} marked", "mark")] if self.table.marks else []
         parts += [(f"   filter: {words_of(q)}", "warn")] if q != RunQuery() else []
         if not w.is_whole:
-            parts.append((f"   searched {w.searched:,} of {w.length:,}, newest first; n goes on", "warn"))
+            parts.append((f"   searched {w.searched:,} of {w.length:,}, newest first; n after the last goes on", "warn"))
         parts += [f"   {c.open} open   {c.ended} ended", (f"   {c.failed_day} failed 24h", "bad" if c.failed_day else "dim")]
         return line(*parts, (f"   {c.done_day} done 24h", "good" if c.done_day else "dim"))
 
@@ -167,25 +170,34 @@ class RunsPage(Page):
         headers = [thing.header if isinstance(thing, RunSummary) else thing for thing in chosen]
         found, is_filter = [h for h in headers if isinstance(h, RunHeader)], self._is_filtered_mark
         if kind == "bulk":
-            self.flow_app.choose(run_actions(found, is_filter=is_filter))
+            self.flow_app.acting.choose(run_actions(found, is_filter=is_filter))
         elif kind == "rerun":
             ask_for_rerun(self.flow_app, found, none=WHY_NOT[kind])
         else:
-            self.flow_app.perform(run_action(kind, found, is_filter=is_filter), none=WHY_NOT[kind])
+            self.flow_app.acting.perform(run_action(kind, found, is_filter=is_filter), none=WHY_NOT[kind])
 
     def command(self) -> str:
         row = self.table.selected
         return f"omniq-flow runs show {row.id}" if row is not None else "omniq-flow runs list"
 
-    def action_go_on(self) -> None:
-        self._list.search_on()
-        self.look()
+    def action_hit(self, by: int) -> None:
+        if by > 0 and self.table.cursor >= self.table.total - 1 and not self._window.is_whole:
+            self._list.search_on()
+            self.look()
+        else:
+            self.table.action_move(by)
 
     def action_filter(self) -> None:
         self.filter.open(words_of(self._query))
 
     def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
-        self.search(event.query)
+        try:
+            query = query_of(event.words)
+        except UsageError as error:
+            self.flow_app.say(f"{error.message}: {error.hint}", is_bad=True)
+            self.filter.open(event.words)
+            return
+        self.search(query)
         self.table.focus()
 
     def action_back(self) -> None:
