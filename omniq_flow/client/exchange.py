@@ -59,10 +59,6 @@ class _Member:
     moves: int = 0
 
     @property
-    def is_open(self) -> bool:
-        return self.reply is _OPEN and self.error is None
-
-    @property
     def name(self) -> str:
         return self.op.script if isinstance(self.op, Command) else str(self.op.args[0])
 
@@ -70,6 +66,10 @@ class _Member:
         if self.error is not None:
             raise self.error
         return self.op.parse(self.reply)
+
+
+def _is_settled(member: _Member) -> bool:
+    return member.reply is not _OPEN or member.error is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -103,7 +103,7 @@ class Exchange:
 
     @property
     def is_done(self) -> bool:
-        return not any(member.is_open for member in self._members)
+        return all(map(_is_settled, self._members))
 
     @property
     def count(self) -> int:
@@ -112,7 +112,7 @@ class Exchange:
 
     def aim(self) -> Target:
         """Choose what is sent next: the members that are still open, in a cluster those for one node; tells where they go."""
-        self._sent = [member for member in self._members if member.is_open]
+        self._sent = [member for member in self._members if not _is_settled(member)]
         if self.routes is not None:
             self._aim(self.routes)
         return self._place
@@ -202,7 +202,7 @@ class Exchange:
                 reason = f"the connection was lost ({heard.lost}) before {member.name} was answered; it may have been applied or not"
                 member.error = ServerUnavailable(reason, where=self._place.where, hint="look at what it should have changed, then decide")
         # No pause of its own: making the new connection has its pauses.
-        again = [member for member in unheard if member.is_open]
+        again = [member for member in unheard if not _is_settled(member)]
         self._try_again(again, f"the connection was lost: {heard.lost}", "see whether the server runs and can be reached", 0)
 
     def _try_again(self, members: list[_Member], reason: str, hint: str, pause_ms: int) -> None:

@@ -4,27 +4,31 @@ A link is made, used and thrown away; it never reconnects and never sends anythi
 raise for trouble on the way but tells how far it came (`Heard`): which replies arrived, and whether anything
 left at all. That is what a decision about sending again needs (H02).
 
-The asyncio link is shared by all tasks: one task writes what they hand over, another deals the replies out
-in order. A task that is cancelled leaves its place in the queue, so the link stays good for the others.
+The asyncio link is shared by all tasks. redis-py opens it; then the link itself takes the bytes off the transport, without
+a stream and a task between, for each of those costs a turn of the loop. Replies are dealt out in order. A task that is
+cancelled leaves its place in the queue, so the link stays good for the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from redis.connection import HiredisRespSerializer
+import hiredis
 from redis.exceptions import RedisError
 
 from omniq_flow.client.connect import ServerInfo, Target, welcome
 from omniq_flow.client.reach import (
     CLOSED_BY_SERVER,
+    NO_REDIS,
     AsUnreachable,
+    ErrorReply,
     awaited_connection,
     blocking_connection,
     forgiven,
@@ -34,10 +38,6 @@ from omniq_flow.client.reach import (
 )
 from omniq_flow.client.trouble import Refusal
 from omniq_flow.ops.command import Arg
-
-_PACKER: Any = HiredisRespSerializer()
-_AT_ONCE = 65_536
-"""As much as asyncio's transports take without making the writer wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,16 @@ class Heard:
 
 def pack(commands: Sequence[tuple[Arg, ...]]) -> bytes:
     """The bytes of some commands. A lone surrogate becomes its escape, as JSON would write it (H20)."""
-    return b"".join(part for command in commands for part in _pack_one(command))
+    return b"".join(map(_pack_one, commands))
 
 
-def _pack_one(command: tuple[Arg, ...]) -> Any:
+def _pack_one(command: tuple[Arg, ...]) -> bytes:
     try:
-        return _PACKER.pack(*command)
+        packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
     except UnicodeEncodeError:
-        return _PACKER.pack(*(a.encode("utf-8", "backslashreplace") if isinstance(a, str) else a for a in command))
+        escaped = tuple(a.encode("utf-8", "backslashreplace") if isinstance(a, str) else a for a in command)
+        packed = hiredis.pack_command(escaped)  # type: ignore[arg-type]
+    return packed
 
 
 class Link:
@@ -93,6 +95,10 @@ class Link:
 
     def is_good(self) -> bool:
         """Whether an idle link may be used: what nobody asked for is an end, or puts it out of step."""
+        sock = self._connection._sock
+        if sock is not None and not isinstance(sock, ssl.SSLSocket):
+            return _is_quiet(sock.fileno())
+        # TLS has messages of its own, so redis-py has to look whether there is more.
         try:
             return not self._connection.can_read(0)
         except (RedisError, OSError):
@@ -104,7 +110,8 @@ class Link:
         connection = self._connection
         try:
             # redis-py before 8 has no public way to change the limit of an open connection.
-            connection._sock.settimeout(max(timeout_ms, 1) / 1000)
+            if connection._sock.gettimeout() != (limit_s := max(timeout_ms, 1) / 1000):
+                connection._sock.settimeout(limit_s)
             connection.send_packed_command((data,), check_health=False)
             while len(replies) < count:
                 try:
@@ -137,21 +144,26 @@ class _Waiter:
             self.done.set_result(Heard(self.replies, lost, was_sent))
 
 
-class AsyncLink:
+class AsyncLink(asyncio.Protocol):
     """An asyncio connection, shared by any number of tasks of one loop."""
 
     def __init__(self, connection: Any) -> None:
         self.on_lost: Callable[[str], None] | None = None
         self.info: ServerInfo | None = None
-        self._connection = connection
-        self._transport: asyncio.Transport = connection._writer.transport
+        # Kept as long as the link, for a writer that goes closes its transport; redis-py has no part in it any more.
+        self._writer: asyncio.StreamWriter = connection._writer
+        connection._reader = connection._writer = None
+        self._transport: asyncio.Transport = self._writer.transport
         self._fileno: int = self._transport.get_extra_info("socket").fileno()
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(replyError=ErrorReply.read)
         self._unsent: deque[_Waiter] = deque()
         self._queue: deque[_Waiter] = deque()
         self._lost = ""
         self._is_retired = False
-        self._writing: asyncio.Task[None] | None = None
-        self._reading = asyncio.create_task(self._read())
+        self._is_full = False
+        self._ended = self._loop.create_future()
+        self._transport.set_protocol(self)
 
     @classmethod
     async def open(cls, target: Target, timeout_ms: int) -> AsyncLink:
@@ -188,7 +200,7 @@ class AsyncLink:
         waiter = _Waiter(data, count, loop.create_future())
         alarm = loop.call_later(timeout_ms / 1000, self._expire, waiter, timeout_ms)
         try:
-            await self._send(waiter)
+            self._send(waiter)
             return await waiter.done
         finally:
             alarm.cancel()
@@ -205,52 +217,49 @@ class AsyncLink:
             self._queue.popleft().finish(self._lost)
         while self._unsent:
             self._unsent.popleft().finish(self._lost, was_sent=False)
-        # Reader and writer see the end of the transport, and end.
         self._transport.abort()
 
     async def ended(self) -> None:
         """Wait until a closed link has let go of everything."""
-        await asyncio.wait([self._reading])
+        await asyncio.wait([self._ended])
 
-    async def _send(self, waiter: _Waiter) -> None:
-        """Hand over what a waiter wants sent; does not wait, so that a cancelled caller leaves nothing half written."""
-        if self._writing is not None or self._queue or len(waiter.data) > _AT_ONCE or self._transport.get_write_buffer_size():
+    # what the transport tells
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
+                self._deal(reply)
+        except hiredis.ProtocolError:
+            self._break(NO_REDIS)
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._break(words(exc, 0) if exc else CLOSED_BY_SERVER)
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _send(self, waiter: _Waiter) -> None:
+        """Hand over what a waiter wants sent. While replies are awaited, what a turn of the loop brings goes out together."""
+        if self._unsent or self._queue or self._is_full:
             self._unsent.append(waiter)
-            if self._writing is None:
-                self._writing = asyncio.create_task(self._write())
+            if len(self._unsent) == 1:
+                self._loop.call_soon(self._write)
             return
         self._queue.append(waiter)
-        try:
-            await self._connection.send_packed_command((waiter.data,), check_health=False)
-        except (RedisError, OSError) as error:
-            self._break(words(error, 0))
+        self._transport.write(waiter.data)
 
-    async def _write(self) -> None:
-        try:
-            while self._unsent:
-                batch = list(self._unsent)
-                self._unsent.clear()
-                self._queue.extend(batch)
-                await self._connection.send_packed_command([waiter.data for waiter in batch], check_health=False)
-        except (RedisError, OSError) as error:
-            self._break(words(error, 0))
-        finally:
-            self._writing = None
-
-    async def _read(self) -> None:
-        connection = self._connection
-        try:
-            while not self._lost:
-                try:
-                    reply = await connection.read_response(disable_decoding=True, disconnect_on_error=False)
-                except Refusal as refusal:
-                    reply = refusal
-                self._deal(reply)
-        except (RedisError, OSError) as error:
-            self._break(words(error, 0))
-        finally:
-            self.close()
-            await connection.disconnect(nowait=True)
+    def _write(self) -> None:
+        if self._unsent and not self._is_full and not self._lost:
+            self._queue.extend(self._unsent)
+            self._transport.writelines([waiter.data for waiter in self._unsent])
+            self._unsent.clear()
 
     def _deal(self, reply: Any) -> None:
         if not self._queue:

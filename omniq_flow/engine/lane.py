@@ -1,8 +1,9 @@
 """The beat of a worker in one queue: report what ended, take what is next, sleep when there is nothing.
 
 One call (`tick`) does all of it, so a busy lane costs one round trip for many steps. Two *channels* take turns: while the
-reply of one is on its way, what ended meanwhile goes out with the other. Each channel has its own name towards the
-server, for a tick that must be sent again gives back exactly the leases of that channel's last one.
+reply of one is on its way, what ended meanwhile goes out with the other; a third one looks what there is when a wake-up
+comes. Each channel has its own name towards the server, for a tick that must be sent again gives back exactly the leases of
+that channel's last one.
 
 An attempt that ended stays held, with its lease extended, until a reply says what became of the report. So nothing is
 lost when the server is away: the reports wait, the tick is sent again, and what was applied already says so (DUP).
@@ -32,6 +33,7 @@ from omniq_flow.ops.ticks import MAX_ITEMS, SettleCode, TickReply, tick
 logger = logging.getLogger("omniq_flow.worker")
 
 CHANNELS = 2
+WOKEN = 2
 MOST_BYTES = 4 << 20
 POP_S = 20.0
 SHORTEST_NAP_MS = 1
@@ -59,6 +61,7 @@ class Lane:
         self.replied_at = 0
         self._cause: Cause = "work"
         self._takes = 0
+        self._is_woken = False
         self._waiters: list[asyncio.Future[bool]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._intake = Intake(shop, self)
@@ -74,7 +77,7 @@ class Lane:
 
     @property
     def is_done(self) -> bool:
-        return self.is_draining and not self.held
+        return self.is_draining and not self.held and not self._is_woken
 
     def notify(self) -> None:
         """Something happened that a channel may want to act on."""
@@ -148,10 +151,16 @@ class Lane:
     async def run(self) -> None:
         """Serve the queue until it is drained."""
         watch = asyncio.create_task(self._watch())
+        channels = asyncio.gather(*(self._channel(n) for n in range(CHANNELS)))
         try:
-            await asyncio.gather(*(self._channel(n) for n in range(CHANNELS)))
+            await asyncio.wait((watch, channels), return_when=asyncio.FIRST_COMPLETED)
+            # It has no end of its own: only an error of ours ends it.
+            if watch.done():
+                watch.result()
+            await channels
             await self._leave()
         finally:
+            channels.cancel()
             for task in (watch, *self._tasks):
                 task.cancel()
 
@@ -159,7 +168,7 @@ class Lane:
 
     async def _channel(self, channel: int) -> None:
         while not self.is_done:
-            if self._finished or (self.is_hungry and not self._is_looking and self._want()):
+            if self._finished or self._may_take():
                 await self._beat(channel)
             elif channel == 0 and not self.is_draining:
                 await self._rest()
@@ -167,10 +176,10 @@ class Lane:
                 await self._pause(None)
         self.notify()
 
-    @property
-    def _is_looking(self) -> bool:
-        """Whether one channel is seeing what there is after a wake-up or a sleep: a second look would find the same."""
-        return self._takes > 0 and self._cause != "work"
+    def _may_take(self) -> bool:
+        """Unless one channel is seeing what there is after a wake-up or a sleep: a second look would find the same."""
+        is_looking = self._takes > 0 and self._cause != "work"
+        return self.is_hungry and not is_looking and self._want() > 0
 
     async def _rest(self) -> None:
         """Sleep until something happens, is due, or it is time to look. Who can take registers for a wake-up first."""
@@ -209,9 +218,19 @@ class Lane:
                 await asyncio.sleep(again_ms(5) / 1000)
             # Without a hint it is looked as well: one may have been lost with a connection.
             self._is_registered, self._is_empty, self._cause = False, False, "wake"
-            self.notify()
-            # The look for work goes out first, then the next wait.
-            await asyncio.sleep(0)
+            if self._may_take():
+                await self._look()
+            else:
+                self.notify()
+
+    async def _look(self) -> None:
+        """The beat of a wake-up. The lane is not done before its reply is here, which may bring jobs."""
+        self._is_woken = True
+        try:
+            await self._beat(WOKEN)
+        finally:
+            self._is_woken = False
+            self._check_done()
 
     def _want(self) -> int:
         return 0 if self.is_draining else self.shop.slots.want(len(self.held), self.shop.hungry)

@@ -15,6 +15,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 
 from omniq_flow.engine.attempt import Attempt
 from omniq_flow.engine.outcomes import Outcome
@@ -43,11 +44,13 @@ class Threads:
         self._is_announced = False
         self._is_closed = False
         # Under this lock: who is awake, who is asleep, and that nobody falls asleep over a job.
-        self._changed = threading.Condition()
+        self._changed = threading.Lock()
         self._awake = 0
         self._busy = 0
         self._asleep = 0
         self._called = 0
+        # One word for each that is called: who sleeps, waits for one.
+        self._calls: SimpleQueue[None] = SimpleQueue()
         self._nudging: asyncio.TimerHandle | None = None
 
     def submit(self, attempt: Attempt) -> None:
@@ -64,17 +67,21 @@ class Threads:
             self._nudging.cancel()
         with self._changed:
             self._is_closed = True
-            self._changed.notify_all()
+            self._call(self._asleep - self._called)
 
     def _wake(self, n: int) -> None:
         """Have more threads at work, of those asleep or new ones, but never more than there are jobs; called under the lock."""
         n = max(0, min(n, len(self._todo) + self._busy - self._awake))
         self._awake += n
         rested = min(n, self._asleep - self._called)
-        self._called += rested
-        self._changed.notify(rested)
+        self._call(rested)
         for _ in range(n - rested):
             threading.Thread(target=self._work, name="omniq-flow-handler", daemon=True).start()
+
+    def _call(self, n: int) -> None:
+        self._called += n
+        for _ in range(n):
+            self._calls.put(None)
 
     def _nudge(self) -> None:
         """Jobs that still wait after a while have a slow handler before them."""
@@ -88,17 +95,19 @@ class Threads:
 
     def _wait_for_next(self) -> Attempt | None:
         """The next job, slept for if need be; None when it is over."""
-        with self._changed:
-            while not self._todo:
-                self._awake -= 1
-                self._asleep += 1
-                self._changed.wait_for(lambda: self._called or self._is_closed)
-                self._asleep -= 1
+        while True:
+            with self._changed:
+                if self._todo:
+                    self._busy += 1
+                    return self._todo.popleft()
                 if self._is_closed:
                     return None
+                self._awake -= 1
+                self._asleep += 1
+            self._calls.get()
+            with self._changed:
+                self._asleep -= 1
                 self._called -= 1
-            self._busy += 1
-            return self._todo.popleft()
 
     def _work(self) -> None:
         attempt = self._wait_for_next()

@@ -2,9 +2,10 @@
 
 A script opens with `#!lua` (line 1, with its flags) and a header comment, its contract: KEYS, ARGV, Reply.
 A line `--- @include "name"` brings in `lib/name.lua` once, before whoever asked for it; a fragment builds
-one table and returns it, so a script spends one local on each (Lua allows 200) and one upvalue (60). Making the functions
-is a good part of what a short call costs. So a script gets those only that it can reach; and of fragments that many of its
-calls do without it says `--- @later "name"`: such a one, and what is only needed by such ones, is made when it is first used.
+one table and returns it, so a script spends one local on each (Lua allows 200) and one upvalue (60).
+
+Making the functions is a good part of what a short call costs. So a script gets those only that it can reach; and fragments
+that many of its calls do without it names by `--- @later "name"`: those, and what only they need, are made by `later()`.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ def load(name: str) -> Script:
     shebang, _, body = text.partition("\n")
     if not shebang.startswith("#!lua"):
         raise AssemblyError(f"{name}: line 1 must be #!lua, it is {shebang[:20]!r}")
-    at_once, wanted = order(name, body, "include"), order(name, body)
+    soon, wanted = order(name, body, "include"), order(name, body)
     reached = _reached(_bare(body), [part for fragment in wanted for part in _parts(fragment)])
-    texts = {fragment: "".join(part.text for part in reached if part.fragment == fragment) for fragment in wanted}
-    parts = [_wrap(fragment, texts[fragment], is_late=fragment not in at_once) for fragment in wanted]
-    source = "\n".join([shebang, *parts, _bare(body)])
+    made = {fragment: _made(fragment, [part for part in reached if part.fragment == fragment]) for fragment in wanted}
+    at_once = [f"local {made[fragment]}" for fragment in soon]
+    source = "\n".join([shebang, *at_once, *_later([fragment for fragment in wanted if fragment not in soon], made), _bare(body)])
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -158,18 +159,15 @@ def _reached(body: str, parts: list[_Part]) -> list[_Part]:
     return [part for part in parts if part in reached]
 
 
-def _wrap(fragment: str, text: str, *, is_late: bool) -> str:
-    if not is_late:
-        return f"local {fragment} = (function()\n{text}end)()"
-    # The table is there from the start, for others hold it; its first use fills it.
-    opening, ending = f"local {fragment} = {{}}\n", f"return {fragment}\n"
-    if opening not in text or not text.endswith(ending):
-        raise AssemblyError(f"lib/{fragment}.lua: it must be one table, local {fragment} = {{}} to return {fragment}")
-    filling = text.replace(opening, "", 1).removesuffix(ending)
-    return (
-        f"local {fragment} = setmetatable({{}}, {{__index = function({fragment}, _name)\n"
-        f"setmetatable({fragment}, nil)\n{filling}return {fragment}[_name]\nend}})"
-    )
+def _made(fragment: str, parts: list[_Part]) -> str:
+    return f"{fragment} = (function()\n{''.join(part.text for part in parts)}end)()"
+
+
+def _later(fragments: list[str], made: dict[str, str]) -> Iterator[str]:
+    if fragments:
+        yield f"local {', '.join(fragments)}\nlocal function later()\nif {fragments[-1]} then return end"
+        yield from (made[fragment] for fragment in fragments)
+        yield "end"
 
 
 def _bare(text: str) -> str:

@@ -64,7 +64,8 @@ def publish(
     An id that is in use is left as it is and returned, so a publish may be repeated (D2). `ValueNotJson` for a payload
     that other languages could not read (NaN, lone surrogates), `ValueError` for an id with blanks at its ends.
     """
-    options = replace(options, gid=options.gid.strip(), group_limit=max(options.group_limit, 0))
+    if options.gid != options.gid.strip() or options.group_limit < 0:
+        options = replace(options, gid=options.gid.strip(), group_limit=max(options.group_limit, 0))
     return enqueue(queue, check_job_id(job_id) if job_id else new_job_id(), payload_json(payload), options, now_ms=now_ms)
 
 

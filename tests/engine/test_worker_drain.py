@@ -161,10 +161,13 @@ def test_a_worker_needs_slots_and_queues() -> None:
         Worker([], url="redis://x")
 
 
+@pytest.mark.parametrize("is_woken", [False, True])
 async def test_what_comes_with_a_reply_after_the_end_is_given_back_in_peace(
-    server: Server, client: Client, redis_conn: redis.Redis, queue: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, client: Client, redis_conn: redis.Redis, queue: str, monkeypatch: pytest.MonkeyPatch, *, is_woken: bool
 ) -> None:
-    """A take was on its way when the worker was told to drain: nothing was started, so nothing is unfinished."""
+    """A take was on its way when the worker was told to drain, be it its own or one that a wake-up began: nothing was started, so
+    nothing is unfinished.
+    """
     app, arrived, may_go_on = App(), asyncio.Event(), asyncio.Event()
     app.handler(queue=queue)(lambda: None)
     receive = Intake.receive
@@ -176,10 +179,14 @@ async def test_what_comes_with_a_reply_after_the_end_is_given_back_in_peace(
         await receive(self, reply, asked_at)
 
     monkeypatch.setattr(Intake, "receive", late)
-    task = asyncio.create_task((worker := Worker([app], url=server.url)).run())
+    task = asyncio.create_task((worker := Worker([app], url=server.url, name="w", poll_ms=60_000)).run())
+    if is_woken:
+        await until(lambda: redis_conn.zscore(f"{{{queue}}}:flow:idle", "w"), "it sleeps")
     job_id = client.execute(jobs.publish(queue, {}))
     await asyncio.wait_for(arrived.wait(), 10)
     worker.stop()
+    ended, _ = await asyncio.wait({task}, timeout=0.3)
+    assert not ended, "it waits for the reply"
     may_go_on.set()
     assert await asyncio.wait_for(task, 10) is Ending.DRAINED
     assert redis_conn.hmget(keys.job(queue, job_id), "state", "attempt") == [b"wait", b"0"]

@@ -6,13 +6,16 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
 import redis
 
-from omniq_flow import Flow, Retry, each, gather
-from omniq_flow.client.client import AsyncClient
+from omniq_flow import App, Flow, Retry, each, gather
+from omniq_flow.client.client import AsyncClient, Client
+from omniq_flow.engine.intake import Intake
 from omniq_flow.engine.polling import SLOW_MS
 from omniq_flow.engine.worker import Worker
-from omniq_flow.ops import keys
+from omniq_flow.ops import jobs, keys
+from omniq_flow.ops.ticks import TickReply
 from tests.engine.life import begin, working
 from tests.support.proxy import Proxy
 from tests.support.server import Server
@@ -52,6 +55,27 @@ async def test_a_start_wakes_an_idle_worker(server: Server, aclient: AsyncClient
             began = time.monotonic()
             await (await begin(aclient, flow)).succeeds()
             assert time.monotonic() - began < 1
+
+
+async def test_an_error_of_ours_after_a_wake_up_ends_the_worker(
+    server: Server, client: Client, redis_conn: redis.Redis, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its ears a worker would seem to serve, and be late for ever."""
+    app = App()
+    app.handler(queue=queue)(lambda: None)
+    receive = Intake.receive
+
+    async def broken(self: Intake, reply: TickReply, asked_at: int) -> None:
+        if reply.taken:
+            raise RuntimeError("broken")
+        await receive(self, reply, asked_at)
+
+    monkeypatch.setattr(Intake, "receive", broken)
+    task = asyncio.create_task(Worker([app], url=server.url, name="w", poll_ms=60_000).run())
+    await until(lambda: redis_conn.zscore(f"{{{queue}}}:flow:idle", "w"), "it sleeps")
+    client.execute(jobs.publish(queue, {}))
+    with pytest.raises(RuntimeError, match="broken"):
+        await asyncio.wait_for(task, 10)
 
 
 async def test_a_worker_that_settles_wakes_another(server: Server, aclient: AsyncClient, redis_conn: redis.Redis) -> None:

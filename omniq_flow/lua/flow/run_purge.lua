@@ -15,6 +15,7 @@
 --- @include "many"
 --- @include "types"
 --- @include "keys"
+--- @include "run_keys"
 --- @include "queue"
 --- @include "run"
 --- @include "copies"
@@ -82,7 +83,7 @@ local function drop_values(r)
   local values = {}
   for _, name in ipairs(redis.call('SPOP', r.keys.big, limit)) do
     local id, epoch = string.match(name, '^(.*):(%d+)$')
-    values[#values + 1] = keys.value(base, r.rid, id, epoch)
+    values[#values + 1] = run_keys.value(base, r.rid, id, epoch)
   end
   many.unlink(values)
   left = left - #values

@@ -19,6 +19,7 @@
 --- @include "clock"
 --- @include "types"
 --- @include "keys"
+--- @include "run_keys"
 --- @include "queue"
 --- @include "run"
 --- @include "advance"
@@ -32,7 +33,7 @@ local base, rid, limit, budget = q.base, ARGV[2], math.min(num.positive(ARGV[3],
 local by, reason, input, of, once, digest, gid = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1', ARGV[10], ARGV[11]
 local keep = {}
 for i = 12, #ARGV do keep[#keep + 1] = ARGV[i] end
-local mark, names, copy_key = redis.sha1hex(table.concat(ARGV, '|', 8)), keys.run(base, rid, '0'), keys.copy(base, rid)
+local mark, names, copy_key = redis.sha1hex(table.concat(ARGV, '|', 8)), run_keys.of(base, rid, '0'), keys.copy(base, rid)
 queue.check(q)
 types.check({
   keys.live(base), 'zset', keys.ended(base), 'zset', keys.idle(base), 'zset', keys.copies(base), 'zset', copy_key, 'hash',
@@ -60,7 +61,7 @@ end
 if not source or source.purging then return refused('GONE') end
 if once then
   local epoch, other = string.match(redis.call('HGET', source.keys.header, 'replaced') or '', '^(%d+) (.*)$')
-  if epoch == num.text(source.epoch) and redis.call('EXISTS', keys.header(base, other)) == 1 then
+  if epoch == num.text(source.epoch) and redis.call('EXISTS', run_keys.header(base, other)) == 1 then
     refused()
     return {'EXISTS', other}
   end

@@ -16,6 +16,7 @@
 --- @include "many"
 --- @include "types"
 --- @include "keys"
+--- @include "run_keys"
 --- @include "queue"
 --- @include "run"
 --- @include "advance"
@@ -25,17 +26,17 @@ local q = queue.open(KEYS[1], clock.now(ARGV[1]))
 local base, rid, sha, flow, key, digest, input = q.base, ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local gid, limit, options, budget, n_plan = ARGV[8], num.read(ARGV[9]), cjson.decode(ARGV[10]), num.positive(ARGV[11], 256), num.read(ARGV[12])
 local key_name = keys.run_key(base, flow, key)
-local plan_key, names = keys.plan(base, sha), keys.run(base, rid, '0')
+local plan_key, names = keys.plan(base, sha), run_keys.of(base, rid, '0')
 queue.check(q)
 types.check({key_name, 'string', plan_key, 'hash', names.header, 'hash', keys.live(base), 'zset', keys.ended(base), 'zset', keys.idle(base), 'zset'})
 
 local function compare(id)
-  return {redis.call('HGET', keys.header(base, id), 'digest') == digest and 'EXISTS' or 'CONFLICT', id}
+  return {redis.call('HGET', run_keys.header(base, id), 'digest') == digest and 'EXISTS' or 'CONFLICT', id}
 end
 
 if key ~= '' then
   local id = redis.call('GET', key_name)
-  if id and redis.call('EXISTS', keys.header(base, id)) == 1 then return compare(id) end
+  if id and redis.call('EXISTS', run_keys.header(base, id)) == 1 then return compare(id) end
 end
 if redis.call('EXISTS', names.header) == 1 then return compare(rid) end
 local has_plan = redis.call('EXISTS', plan_key) == 1
@@ -74,7 +75,7 @@ for field, value in pairs({
 end
 run.event(r, 'run running')
 if #input > 65536 then
-  ctx.values[keys.value(base, rid, ':input', '0')] = input
+  ctx.values[run_keys.value(base, rid, ':input', '0')] = input
   r.big[1] = ':input:0'
   r.out[':input'] = '@0'
 else

@@ -14,6 +14,7 @@
 --- @include "clock"
 --- @include "types"
 --- @include "keys"
+--- @include "run_keys"
 --- @include "queue"
 --- @include "run"
 --- @include "advance"
@@ -47,7 +48,7 @@ local function group_of(id)
   local gid = redis.pcall('HGET', keys.job(base, id), 'gid')
   if type(gid) == 'string' then return gid end
   local f = keys.parse(id)
-  return f and redis.pcall('HGET', keys.header(base, f.rid), 'gid')
+  return f and redis.pcall('HGET', run_keys.header(base, f.rid), 'gid')
 end
 
 local function recount_slots()

@@ -68,11 +68,13 @@ end
 local function tell(ctx, r, edge, z, flag, stamp)
   local c = edge[1]
   local record = run.step(ctx, r, c)
-  local g = run.gate(r, record, c, z)
+  local depth = select(2, string.gsub(z, '-', ''))
+  -- What waits for one member only has no record before that one reports.
+  local g = run.gate(r, record, c, z, depth == record.depth and record.g[depth + 1] == 1)
   run.report(g, edge[2])
   g.flags, g.stamp = g.flags .. flag, math.max(g.stamp, stamp)
   if g.left == 0 then
-    if select(2, string.gsub(z, '-', '')) == record.depth then
+    if depth == record.depth then
       push(r, {'t', c, z, '0'})
     elseif g.parked > 0 then
       run.later(r, c, {'u', c, z})

@@ -8,7 +8,7 @@
 ]]
 --- @include "num"
 --- @include "many"
---- @include "keys"
+--- @include "run_keys"
 --- @include "run"
 local carry = {}
 
@@ -17,13 +17,13 @@ local BYTES, INLINE = 4194304, 65536
 -- limit: about so many step runs and list elements.
 function carry.open(ctx, source, rid, limit)
   return {
-    ctx = ctx, source = source, rid = rid, keys = keys.run(ctx.base, rid, '0'), left = limit, bytes = BYTES, found = 0,
+    ctx = ctx, source = source, rid = rid, keys = run_keys.of(ctx.base, rid, '0'), left = limit, bytes = BYTES, found = 0,
     states = {}, outputs = {}, tokens = {}, big = {}, values = {}, tallies = {},
   }
 end
 
 local function places(c, id, epoch)
-  return keys.value(c.ctx.base, c.source.rid, id, epoch), keys.value(c.ctx.base, c.rid, id, epoch)
+  return run_keys.value(c.ctx.base, c.source.rid, id, epoch), run_keys.value(c.ctx.base, c.rid, id, epoch)
 end
 
 local function add(c, id, epoch, value)
@@ -119,7 +119,7 @@ end
 
 -- The input: another one (text), or that of the source (false). Gives what is gone, as `carry.some`.
 function carry.input(c, text)
-  local out, to = nil, keys.value(c.ctx.base, c.rid, ':input', '0')
+  local out, to = nil, run_keys.value(c.ctx.base, c.rid, ':input', '0')
   if not text then
     out = redis.call('HGET', c.source.keys.outputs, ':input')
     if not out or out == '@0' and not whole(c, ':input', '0') then return ':input' end

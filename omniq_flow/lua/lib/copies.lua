@@ -5,15 +5,16 @@
 ]]
 --- @include "many"
 --- @include "keys"
+--- @include "run_keys"
 local copies = {}
 
 -- Gives a copy up: its facts at once, at most `limit` of its values a call. What is left, and whether that was all.
 function copies.drop(base, rid, limit)
-  local k, values = keys.run(base, rid, '0'), {}
+  local k, values = run_keys.of(base, rid, '0'), {}
   redis.call('UNLINK', keys.copy(base, rid), k.states, k.outputs, k.tallies, k.tokens)
   for _, name in ipairs(redis.call('SPOP', k.big, limit)) do
     local id, epoch = string.match(name, '^(.*):(%d+)$')
-    values[#values + 1] = keys.value(base, rid, id, epoch)
+    values[#values + 1] = run_keys.value(base, rid, id, epoch)
   end
   many.unlink(values)
   if redis.call('EXISTS', k.big) == 1 then return limit - #values, false end

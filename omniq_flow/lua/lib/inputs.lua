@@ -7,7 +7,7 @@
   now, so nothing here stops on a key of another type: the worker finds it when it reads, and fails that one step run.
 ]]
 --- @include "num"
---- @include "keys"
+--- @include "run_keys"
 --- @include "run"
 local inputs = {}
 
@@ -18,8 +18,18 @@ local function absent(r, id)
   return '~' .. (fact and string.sub(fact, 1, 1) or 'P')
 end
 
+-- What this call decided itself is in memory still.
+local function known(r, ids)
+  local raw = {}
+  for i, id in ipairs(ids) do
+    raw[i] = r.out[id]
+    if not raw[i] then return nil end
+  end
+  return raw
+end
+
 local function values(ctx, r, ids)
-  local raw = redis.pcall('HMGET', r.keys.outputs, unpack(ids))
+  local raw = known(r, ids) or redis.pcall('HMGET', r.keys.outputs, unpack(ids))
   local is_unread = raw.err
   if is_unread then raw = {} end
   for i, id in ipairs(ids) do
@@ -40,7 +50,7 @@ local function element(ctx, r, list, index)
     epoch = string.match(run.fact(r, list.id) or '', '^D(%d+)')
     list.epoch = epoch
   end
-  local value = epoch and redis.pcall('HGET', keys.value(ctx.base, r.rid, list.id, epoch), index)
+  local value = epoch and redis.pcall('HGET', run_keys.value(ctx.base, r.rid, list.id, epoch), index)
   if not value then return '~P' end
   if value.err then return '?' end
   ctx.bytes = ctx.bytes - #value

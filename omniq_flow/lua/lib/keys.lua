@@ -1,5 +1,5 @@
 --[[
-  Every key that scripts name; the twin of ops/keys.py. All carry the tag of KEYS[1].
+  Every key that scripts name but those of one run (`run_keys`); the twin of ops/keys.py. All carry the tag of KEYS[1].
 ]]
 local keys = {}
 
@@ -20,24 +20,6 @@ function keys.job(base, id)
   return name
 end
 
-local FACTS = {
-  header = ':flow:r:', states = ':flow:s:', outputs = ':flow:o:', tallies = ':flow:c:', history = ':flow:h:', tokens = ':flow:t:',
-  big = ':flow:big:', log = ':flow:l:', asked = ':flow:asked:', only = ':flow:only:', reach = ':flow:reach:', superseded = ':flow:old:',
-}
-local DERIVED = {gates = ':flow:n:', work = ':flow:q:', rests = ':flow:x:', parked = ':flow:p:'}
-local by_kind = {__index = function(names, kind)
-  local name
-  if FACTS[kind] then
-    name = names.base .. FACTS[kind] .. names.rid
-  elseif DERIVED[kind] then
-    name = names.base .. DERIVED[kind] .. names.derived
-  elseif kind == 'counters' then
-    name = names.base .. ':cc:' .. names.derived .. ':'
-  end
-  names[kind] = name
-  return name
-end}
-
 local parsed = {}
 
 -- What the id of a step run's job says, `f.<run>.<step run>.<epoch>`; nil for a plain job.
@@ -49,17 +31,6 @@ function keys.parse(id)
     parsed[id] = f
   end
   return f or nil
-end
-
--- The keys of a run, by kind, each made when it is first wanted; `g` is the generation of what is derived.
-function keys.run(base, rid, g)
-  return setmetatable({base = base, rid = rid, derived = rid .. '.' .. g}, by_kind)
-end
-
-function keys.header(base, rid) return base .. ':flow:r:' .. rid end
-
-function keys.value(base, rid, id, epoch)
-  return base .. ':flow:v:' .. rid .. ':' .. id .. ':' .. epoch
 end
 
 function keys.plan(base, sha) return base .. ':flow:g:' .. sha end

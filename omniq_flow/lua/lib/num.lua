@@ -9,7 +9,7 @@ local MAX = 9007199254740991
 
 -- Absent, empty or no number counts as 0; fractions are rounded down.
 function num.read(value)
-  local n = value and tonumber(value)
+  local n = tonumber(value)
   if not n or not (n >= -MAX and n <= MAX) then return 0 end
   return n - n % 1
 end
@@ -31,7 +31,8 @@ local written = {}
 function num.text(n)
   local text = written[n]
   if not text then
-    text = format('%.0f', n)
+    -- Up to here Lua's own text of a whole number has neither, and is made sooner.
+    text = n % 1 == 0 and n < TOO_LARGE and n > -TOO_LARGE and n + 0 .. '' or format('%.0f', n)
     written[n] = text
   end
   return text

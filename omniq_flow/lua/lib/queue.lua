@@ -9,6 +9,7 @@
 --- @include "num"
 --- @include "keys"
 --- @include "many"
+--- @include "record"
 --- @include "stats"
 --- @include "types"
 local queue = {}
@@ -20,7 +21,7 @@ function queue.open(anchor, now)
   local base = keys.base(anchor)
   return {
     base = base, now = now, stats = stats.new(base .. ':stats'),
-    groups = {}, index = {}, active = {}, delayed = {}, hashes = {}, pushed = {}, completed = {}, failed = {},
+    groups = {}, index = {}, active = {}, delayed = {}, hashes = {}, made = {}, pushed = {}, completed = {}, failed = {},
     dead = {}, offered = 0,
   }
 end
@@ -38,8 +39,8 @@ end
 -- The keys that the plan is going to write: after the plan, before the first write (H18).
 function queue.check_planned(q)
   local b = q.base
-  local expected = {b .. ':stats', 'hash', keys.idle(b), 'zset'}
-  local n = 4
+  local expected = {keys.idle(b), 'zset'}
+  local n = 2
   for lane in pairs(q.index) do
     expected[n + 1], expected[n + 2] = b .. ':idx:' .. lane, 'zset'
     n = n + 2
@@ -48,17 +49,13 @@ function queue.check_planned(q)
     expected[n + 1], expected[n + 2] = list, 'list'
     n = n + 2
   end
-  for name in pairs({active = next(q.active), delayed = next(q.delayed), ['groups:ready'] = next(q.groups)}) do
-    expected[n + 1], expected[n + 2] = b .. ':' .. name, 'zset'
-    n = n + 2
-  end
-  for name, ids in pairs({completed = q.completed, failed = q.failed}) do
-    if #ids > 0 then
-      expected[n + 1], expected[n + 2] = b .. ':' .. name, 'list'
-      n = n + 2
-    end
-  end
+  if next(q.active) then expected[n + 1], expected[n + 2], n = b .. ':active', 'zset', n + 2 end
+  if next(q.delayed) then expected[n + 1], expected[n + 2], n = b .. ':delayed', 'zset', n + 2 end
+  if next(q.groups) then expected[n + 1], expected[n + 2], n = b .. ':groups:ready', 'zset', n + 2 end
+  if #q.completed > 0 then expected[n + 1], expected[n + 2], n = b .. ':completed', 'list', n + 2 end
+  if #q.failed > 0 then expected[n + 1], expected[n + 2], n = b .. ':failed', 'list', n + 2 end
   types.check(expected)
+  stats.read(q.stats)
 end
 
 -- One of the times in the statistics is now.
@@ -124,6 +121,7 @@ function queue.make_ready(q, gid, score)
   if redis.call('ZADD', q.base .. ':groups:ready', 'NX', score, gid) == 1 then
     queue.count(q, 'groups_ready', 1)
     q.offered = q.offered + 1
+    q.may_be_ready = true
   end
 end
 
@@ -160,13 +158,7 @@ end
 
 -- A new job; the caller has made sure that its id is new (D2). job: payload, attempts, lease, backoff, gid, limit, due.
 function queue.enqueue(q, id, job)
-  local now = num.text(q.now)
-  local fields = {
-    'id', id, 'payload', job.payload, 'state', 'wait', 'attempt', '0', 'max_attempts', num.text(job.attempts),
-    'timeout_ms', num.text(job.lease), 'backoff_ms', num.text(job.backoff), 'created_ms', now, 'updated_ms', now,
-    'queued_ms', now, 'first_started_ms', '', 'last_started_ms', '', 'completed_ms', '', 'failed_ms', '',
-  }
-  local gid = job.gid
+  local fields, gid = record.fresh(id, job, num.text(q.now)), job.gid
   if gid and gid ~= '' then
     fields[#fields + 1] = 'gid'
     fields[#fields + 1] = gid
@@ -176,12 +168,13 @@ function queue.enqueue(q, id, job)
   queue.stamp(q, 'last_activity_ms')
   queue.stamp(q, 'last_enqueue_ms')
   if job.due and job.due > q.now then
-    fields[6], fields[#fields + 1], fields[#fields + 2] = 'delayed', 'due_ms', num.text(job.due)
+    record.delay(fields, num.text(job.due))
     q.delayed[id] = job.due
     queue.index(q, 'delayed', id, q.now)
     queue.count(q, 'delayed', 1)
   else
     queue.push(q, id, gid)
+    if q.is_taken_from then q.made[id] = job end
   end
   queue.write_job(q, id, fields)
 end
@@ -268,17 +261,18 @@ function queue.note_error(q, id, text)
 end
 
 local function write_zset(key, members)
-  local add, drop = {}, {}
+  local add, drop, n = nil, nil, 0
   for id, score in pairs(members) do
     if score then
-      add[#add + 1] = score
-      add[#add + 1] = id
+      add = add or {}
+      add[n + 1], add[n + 2], n = score, id, n + 2
     else
+      drop = drop or {}
       drop[#drop + 1] = id
     end
   end
-  many.call('ZREM', key, drop)
-  many.call('ZADD', key, add)
+  if drop then many.call('ZREM', key, drop) end
+  if add then many.call('ZADD', key, add) end
 end
 
 -- Completed jobs beyond the newest hundred go, if they are still that (D5).
@@ -296,14 +290,22 @@ local function trim_completed(q, length)
   stats.put(q.stats, 'completed_kept', math.min(over + KEEP_COMPLETED, KEEP_COMPLETED))
 end
 
-local function settle_groups(q)
+-- How many jobs wait in a group: known from the last push, as long as only `take` pops.
+function queue.count_waiting(g)
+  g.waiting = g.waiting or redis.call('LLEN', g.prefix .. ':wait')
+  return g.waiting
+end
+
+-- lengths: of the lists that were pushed to.
+local function settle_groups(q, lengths)
   local gids = {}
   for gid in pairs(q.groups) do gids[#gids + 1] = gid end
   table.sort(gids)
   for _, gid in ipairs(gids) do
     local g = q.groups[gid]
+    g.waiting = lengths[g.prefix .. ':wait']
     if g.new_limit then redis.call('SET', g.prefix .. ':limit', num.text(g.limit)) end
-    if g.may_serve and g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0 then
+    if g.may_serve and g.inflight < g.limit and queue.count_waiting(g) > 0 then
       queue.make_ready(q, gid, q.now)
     elseif g.was_cut and redis.call('ZREM', q.base .. ':groups:ready', gid) == 1 then
       -- It lost waiting jobs, and none of it can be taken now (Q12).
@@ -313,17 +315,24 @@ local function settle_groups(q)
   end
 end
 
--- Writes jobs, lanes and groups; `take` may follow.
+-- Writes jobs, lanes and groups; `take` may follow, so jobs that were just made are kept for it.
 function queue.settle(q)
-  for id, fields in pairs(q.hashes) do redis.call('HSET', keys.job(q.base, id), unpack(fields)) end
-  for list, ids in pairs(q.pushed) do many.call('RPUSH', list, ids) end
+  local lengths = {}
+  for id, fields in pairs(q.hashes) do
+    if not q.made[id] then
+      redis.call('HSET', keys.job(q.base, id), unpack(fields))
+      q.hashes[id] = nil
+    end
+  end
+  for list, ids in pairs(q.pushed) do lengths[list] = many.call('RPUSH', list, ids) end
+  q.n_wait = lengths[q.base .. ':wait'] or q.n_wait
   many.call('LPUSH', q.base .. ':failed', q.failed)
   if #q.completed > 0 then
     trim_completed(q, many.call('LPUSH', q.base .. ':completed', q.completed))
   end
   if q.has_groups then redis.call('SET', q.base .. ':has_groups', '1') end
-  settle_groups(q)
-  q.hashes, q.pushed, q.failed, q.completed, q.has_groups = {}, {}, {}, {}, nil
+  if next(q.groups) then settle_groups(q, lengths) end
+  q.pushed, q.failed, q.completed, q.has_groups = {}, {}, {}, nil
 end
 
 -- Writes what is left: slots, leases, index sets, statistics. Call `settle` first.

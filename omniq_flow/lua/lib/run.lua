@@ -8,6 +8,7 @@
 ]]
 --- @include "num"
 --- @include "keys"
+--- @include "run_keys"
 --- @include "types"
 --- @include "deque"
 local run = {}
@@ -26,7 +27,7 @@ end
 
 -- `r` has the fields of the header; now it has what is kept in memory as well.
 local function fresh(ctx, rid, r)
-  r.rid, r.keys, r.head, r.s, r.changed, r.out, r.done, r.gate, r.tally = rid, keys.run(ctx.base, rid, r.gen), {}, {}, {}, {}, {}, {}, {}
+  r.rid, r.keys, r.head, r.s, r.changed, r.out, r.done, r.gate, r.tally = rid, run_keys.of(ctx.base, rid, r.gen), {}, {}, {}, {}, {}, {}, {}
   r.events, r.big, r.parked, r.began, r.ended, r.gone, r.old, r.reach, r.redo, r.asking, r.asked = {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}
   r.todo = deque.new(r.keys.work, r.work)
   return r
@@ -36,7 +37,7 @@ end
 function run.load(ctx, rid)
   local r = ctx.runs[rid]
   if r ~= nil then return r or nil end
-  local h = types.read('hash', 'HMGET', keys.header(ctx.base, rid), unpack(HEADER))
+  local h = types.read('hash', 'HMGET', run_keys.header(ctx.base, rid), unpack(HEADER))
   if not h[1] then
     ctx.runs[rid] = false
     return nil
@@ -288,11 +289,11 @@ local function read_record(r, name)
 end
 
 -- The gate of a consumer at a prefix; without a record it is full.
-function run.gate(r, record, c, z)
+function run.gate(r, record, c, z, is_new)
   local name = 'in:' .. c .. z
   local g = r.gate[name]
   if not g then
-    local p = read_record(r, name)
+    local p = not is_new and read_record(r, name)
     if p then
       g = {left = num.read(p[1]), flags = p[2], stamp = num.read(p[3]), parked = num.read(p[4]), is_stored = true}
     else
@@ -416,7 +417,7 @@ function run.forget(ctx, r)
   for _, c in ipairs(lists.names) do stale[#stale + 1] = r.keys.work .. ':' .. c end
   r.forgotten[#r.forgotten + 1] = {gates = r.keys.gates, stale = stale, name = r.rid .. '.' .. num.text(r.gen)}
   run.put(r, 'gen', r.gen + 1)
-  r.keys = keys.run(ctx.base, r.rid, num.text(r.gen))
+  r.keys = run_keys.of(ctx.base, r.rid, num.text(r.gen))
   r.gate, r.parked, r.todo, r.lists = {}, {}, deque.new(r.keys.work, 0), {names = {}}
   run.put(r, 'rest', 0)
 end

@@ -8,7 +8,9 @@
 ]]
 --- @include "num"
 --- @include "keys"
+--- @include "run_keys"
 --- @include "many"
+--- @include "types"
 --- @include "queue"
 --- @include "lease"
 --- @include "run"
@@ -42,6 +44,14 @@ local function read_job(ctx, id)
   }
 end
 
+-- Which of the jobs in `argv` (every `step`-th from `first` on) are leased at all, asked for at once.
+function settle.read_leases(ctx, argv, first, step)
+  local ids = {}
+  for at = first, #argv, step do ids[#ids + 1] = argv[at] end
+  ctx.is_leased = {}
+  for i, score in ipairs(types.read('zset', 'ZMSCORE', ctx.base .. ':active', unpack(ids))) do ctx.is_leased[ids[i]] = score end
+end
+
 local function leave(ctx, job)
   queue.leave_active(ctx.q, job.id, job.gid)
 end
@@ -65,7 +75,7 @@ local function store(ctx, r, f, value)
     r.out[f.id] = '=' .. value
     return
   end
-  ctx.values[keys.value(ctx.base, f.rid, f.id, f.epoch)] = value
+  ctx.values[run_keys.value(ctx.base, f.rid, f.id, f.epoch)] = value
   r.big[#r.big + 1] = f.id .. ':' .. f.epoch
   r.out[f.id] = '@' .. f.epoch
 end
@@ -89,7 +99,7 @@ end
 function settle.fail_step(ctx, r, f, failure)
   run.set(r, f.step, f.x, 'F', tonumber(f.epoch))
   r.out[f.id] = '!' .. failure
-  ctx.stale[#ctx.stale + 1] = keys.value(ctx.base, f.rid, f.id, f.epoch)
+  ctx.stale[#ctx.stale + 1] = run_keys.value(ctx.base, f.rid, f.id, f.epoch)
   advance.close(ctx, r, f.step)
   advance.settled(ctx, r, f.step, f.x, 'f', tonumber(f.epoch))
   drain(ctx, r)
@@ -97,7 +107,7 @@ end
 
 -- A step run whose run is being cancelled gives up its job. What it laid down goes.
 function settle.cancel_step(ctx, r, f)
-  ctx.stale[#ctx.stale + 1] = keys.value(ctx.base, f.rid, f.id, f.epoch)
+  ctx.stale[#ctx.stale + 1] = run_keys.value(ctx.base, f.rid, f.id, f.epoch)
   run.set(r, f.step, f.x, 'X', tonumber(f.epoch))
   advance.close(ctx, r, f.step)
 end
@@ -105,7 +115,7 @@ end
 -- A list that is mapped must be there in full before it counts, and may not come as one value.
 local function is_staged(ctx, r, f, item)
   if item.kind == 'ok' then return not run.step(ctx, r, f.step).m end
-  local key = keys.value(ctx.base, f.rid, f.id, f.epoch)
+  local key = run_keys.value(ctx.base, f.rid, f.id, f.epoch)
   return item.kind ~= 'list' or item.number == 0 or redis.call('HLEN', key) == item.number
 end
 
@@ -158,7 +168,7 @@ end
 local function check(ctx, item)
   if ctx.q.active[item.id] ~= nil then return nil, 'LOST' end
   local job, f = read_job(ctx, item.id), keys.parse(item.id)
-  if item.token ~= '' and job.token == item.token and redis.call('ZSCORE', ctx.base .. ':active', item.id) then return job, nil, f end
+  if item.token ~= '' and job.token == item.token and ctx.is_leased[item.id] then return job, nil, f end
   local r = f and item.token ~= '' and run.load(ctx, f.rid)
   if r and redis.call('HGET', r.keys.tokens, f.id .. '.' .. f.epoch) == string.sub(item.token, 1, TOKEN_CHARS) then return nil, 'DUP' end
   return nil, 'LOST'

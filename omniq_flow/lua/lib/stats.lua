@@ -5,10 +5,11 @@
   writing the sum at the end gives what writing each change in turn would have given.
 ]]
 --- @include "num"
+--- @include "types"
 local stats = {}
 
 function stats.new(key)
-  return {key = key, sum = {}, low = {}, set = {}}
+  return {key = key, sum = {}, low = {}, set = {}, have = {}}
 end
 
 function stats.add(s, field, delta)
@@ -23,23 +24,43 @@ function stats.put(s, field, value)
   s.set[field] = value
 end
 
-local function apply(key, field, sum, low)
-  local after = redis.pcall('HINCRBY', key, field, num.text(sum))
-  if type(after) == 'table' then
-    redis.call('HSET', key, field, num.text(math.max(sum, 0)))
-  elseif after - sum + low < 0 then
-    redis.call('HINCRBY', key, field, num.text(sum - low - after))
+-- What the counters are that change, and those of `more` that still may; each is read once. Raises if the key has another
+-- type, so it comes before the first write (H18).
+function stats.read(s, more)
+  local fields, n = {}, 0
+  for field in pairs(s.sum) do
+    if s.have[field] == nil then
+      n = n + 1
+      fields[n] = field
+    end
   end
+  for _, field in ipairs(more or {}) do
+    if not s.sum[field] then
+      n = n + 1
+      fields[n] = field
+    end
+  end
+  if n == 0 then return types.check({s.key, 'hash'}) end
+  local have = types.read('hash', 'HMGET', s.key, unpack(fields))
+  for i, field in ipairs(fields) do s.have[field] = have[i] end
 end
 
 function stats.flush(s)
-  for field, sum in pairs(s.sum) do apply(s.key, field, sum, s.low[field] or 0) end
-  local args = {}
-  for field, value in pairs(s.set) do
-    args[#args + 1] = field
-    args[#args + 1] = num.text(value)
+  stats.read(s)
+  local args, n = {}, 0
+  for field, sum in pairs(s.sum) do
+    local have = s.have[field]
+    local after = num.text(sum + math.max(num.read(have), -(s.low[field] or 0)))
+    if after ~= have then
+      args[n + 1], args[n + 2] = field, after
+      n = n + 2
+    end
   end
-  if #args > 0 then redis.call('HSET', s.key, unpack(args)) end
+  for field, value in pairs(s.set) do
+    args[n + 1], args[n + 2] = field, num.text(value)
+    n = n + 2
+  end
+  if n > 0 then redis.call('HSET', s.key, unpack(args)) end
 end
 
 return stats

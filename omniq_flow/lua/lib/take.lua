@@ -2,24 +2,30 @@
   Taking jobs (wire §7, reserve): groups and plain jobs take turns, groups in the order they became ready.
   Ids without a hash are passed over and take no slot (D9). Comes after `queue.settle`, before `queue.flush`.
 ]]
---- @include "num"
 --- @include "types"
 --- @include "keys"
+--- @include "record"
+--- @include "order"
+--- @include "stats"
 --- @include "queue"
 local take = {}
 local GROUP_POPS, GHOSTS = 10, 10
-local READ = {'payload', 'gid', 'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms'}
+local COUNTERS = {'waiting', 'group_waiting', 'waiting_total', 'active', 'groups_ready'}
+
+-- Whether there is nothing to take.
+function take.is_empty(q)
+  q.n_wait = types.read('list', 'LLEN', q.base .. ':wait')
+  q.may_be_ready = types.read('zset', 'ZCARD', q.base .. ':groups:ready') > 0
+  return q.n_wait == 0 and not q.may_be_ready
+end
 
 -- Raises if a key that `take` is going to write is damaged; reads the pointer and the sequence.
 function take.check(q)
   local b = q.base
-  q.turn = types.read('string', 'GET', b .. ':lane:rr')
-  q.seq = types.read('string', 'GET', b .. ':lease:seq') or '0'
-  if not string.match(q.seq, '^%d+$') then error({err = 'WRONGTYPE ' .. b .. ':lease:seq is no number; nothing was changed'}) end
-  types.check({
-    b .. ':wait', 'list', b .. ':groups:ready', 'zset', b .. ':active', 'zset', b .. ':idx:active', 'zset', b .. ':idx:wait', 'zset',
-    b .. ':stats', 'hash',
-  })
+  if not q.n_wait then take.is_empty(q) end
+  q.turn, q.seq = order.read(b)
+  types.check({b .. ':active', 'zset', b .. ':idx:active', 'zset', b .. ':idx:wait', 'zset'})
+  stats.read(q.stats, COUNTERS)
 end
 
 -- The same for the groups that may be served.
@@ -30,29 +36,30 @@ end
 -- nil if the queue is paused. is_held(gid): whether a group is passed over, and ready no more until somebody makes it so.
 function take.open(q, behind, is_held)
   if redis.call('EXISTS', q.base .. ':paused') == 1 then return nil end
-  return {turn = q.turn, seq = tonumber(q.seq), leased = 0, tokens = 0, ghosts = 0, behind = behind or 0, is_held = is_held}
+  return {turn = q.turn, seq = q.seq, leased = 0, tokens = 0, ghosts = 0, behind = behind or 0, is_held = is_held}
 end
 
 local function read_job(q, id)
-  local job = redis.pcall('HMGET', keys.job(q.base, id), unpack(READ))
-  if job.err or not job[1] and not job[5] then return nil end
-  return {
-    id = id, payload = job[1] or '', gid = job[2] or '', lease = num.positive(job[3], 60000),
-    attempt = num.read(job[4]), max_attempts = num.read(job[5]), is_first = not job[6] or job[6] == '',
-  }
+  local made = q.made[id]
+  return made and record.made(id, made, q.hashes[id]) or record.read(q.base, id)
 end
 
 -- A queued id whose job is gone; counted out of the lane like one that was taken.
 local function leave_wait(q, id, field)
-  queue.index(q, 'wait', id)
+  if q.made[id] then
+    q.index.wait[id] = nil
+  else
+    queue.index(q, 'wait', id)
+  end
   queue.count(q, field, -1)
   queue.count(q, 'waiting_total', -1)
 end
 
 local function from_wait(q, t)
-  while t.ghosts < GHOSTS do
+  while q.n_wait > 0 and t.ghosts < GHOSTS do
     local id = redis.call('LPOP', q.base .. ':wait')
     if not id then return nil end
+    q.n_wait = q.n_wait - 1
     leave_wait(q, id, 'waiting')
     local job = read_job(q, id)
     if job then return job end
@@ -64,6 +71,7 @@ local function from_group(q, t, g)
   while t.ghosts < GHOSTS do
     local id = redis.call('LPOP', g.prefix .. ':wait')
     if not id then return nil end
+    if g.waiting then g.waiting = g.waiting - 1 end
     leave_wait(q, id, 'group_waiting')
     local job = read_job(q, id)
     if job then
@@ -83,13 +91,16 @@ end
 -- A full group is left out: the slot that frees next makes it ready again (Q19).
 local function from_groups(q, t)
   for _ = 1, GROUP_POPS do
-    local gid = redis.call('ZPOPMIN', q.base .. ':groups:ready')[1]
-    if not gid then return nil end
+    local gid = q.may_be_ready and redis.call('ZPOPMIN', q.base .. ':groups:ready')[1]
+    if not gid then
+      q.may_be_ready = false
+      return nil
+    end
     queue.count(q, 'groups_ready', -1)
     local g = not (t.is_held and t.is_held(gid)) and sound_group(q, gid)
     if g and g.inflight < g.limit then
       local job = from_group(q, t, g)
-      if g.inflight < g.limit and redis.call('LLEN', g.prefix .. ':wait') > 0 then
+      if g.inflight < g.limit and queue.count_waiting(g) > 0 then
         -- Who was served goes behind those who were not, within one ms too: equal scores are ordered by name. OmniQ's own
         -- operation (behind = 0) writes whole numbers.
         queue.make_ready(q, gid, q.now + t.behind / 1024)
@@ -109,24 +120,11 @@ function take.next(q, t)
   return job
 end
 
--- Leases a popped job. `salt` keeps tokens apart where the sequence was rolled back (H26); `worker`, if it is known, is
--- noted with the token, so that a lost lease can be told by its holder; other clients leave the note as it is.
+-- Leases a popped job; salt and worker as `record.lease` has them.
 function take.lease(q, t, job, salt, worker)
-  local seq, now = t.seq + 1, num.text(q.now)
-  t.seq, t.tokens = seq, t.tokens + 1
-  job.attempt, job.until_ms, job.seq = job.attempt + 1, q.now + job.lease, seq
-  job.token = redis.sha1hex(job.id .. ':' .. now .. ':' .. num.text(seq) .. salt)
-  local fields = {
-    'state', 'active', 'attempt', num.text(job.attempt), 'lock_until_ms', num.text(job.until_ms), 'lease_token', job.token,
-    'updated_ms', now, 'last_started_ms', now,
-  }
-  if job.is_first then
-    fields[13], fields[14] = 'first_started_ms', now
-  end
-  if worker then
-    fields[#fields + 1], fields[#fields + 2] = 'flow_worker', job.token .. ' ' .. worker
-  end
-  redis.call('HSET', keys.job(q.base, job.id), unpack(fields))
+  t.seq, t.tokens = t.seq + 1, t.tokens + 1
+  redis.call('HSET', keys.job(q.base, job.id), unpack(record.lease(job, q.now, t.seq, salt, worker)))
+  q.hashes[job.id], q.made[job.id] = nil, nil
   q.active[job.id] = job.until_ms
   queue.index(q, 'active', job.id, q.now)
   queue.count(q, 'active', 1)
@@ -153,7 +151,7 @@ function take.put_off(q, t, job, due)
 end
 
 function take.close(q, t)
-  if t.leased > 0 then redis.call('SET', q.base .. ':lane:rr', t.turn) end
+  if t.turn ~= q.turn then redis.call('SET', q.base .. ':lane:rr', t.turn) end
   if t.tokens > 0 then redis.call('INCRBY', q.base .. ':lease:seq', t.tokens) end
 end
 

@@ -3,12 +3,19 @@
 ]]
 local types = {}
 
+-- Keys that were seen to be what they should be: within a call they stay so.
+local sound = {}
+
 -- expected: {key, type, key, type, …}. Raises before anything is written.
 function types.check(expected)
   for i = 1, #expected, 2 do
-    local have = redis.call('TYPE', expected[i]).ok
-    if have ~= 'none' and have ~= expected[i + 1] then
-      error({err = 'WRONGTYPE ' .. expected[i] .. ' is a ' .. have .. ', not a ' .. expected[i + 1] .. '; nothing was changed'})
+    local key = expected[i]
+    if not sound[key] then
+      local have = redis.call('TYPE', key).ok
+      if have ~= 'none' and have ~= expected[i + 1] then
+        error({err = 'WRONGTYPE ' .. key .. ' is a ' .. have .. ', not a ' .. expected[i + 1] .. '; nothing was changed'})
+      end
+      sound[key] = true
     end
   end
 end
@@ -20,6 +27,7 @@ function types.read(kind, command, key, ...)
     types.check({key, kind})
     error(reply)
   end
+  sound[key] = true
   return reply
 end
 

@@ -3,6 +3,7 @@
 ]]
 --- @include "num"
 --- @include "keys"
+--- @include "run_keys"
 --- @include "many"
 --- @include "counter"
 --- @include "deque"
@@ -33,6 +34,14 @@ local function plan_tallies(ctx, r)
   return sums
 end
 
+-- Whether a record is going to be written where none was read.
+local function writes_gates(r)
+  for _, g in pairs(r.gate) do
+    if g and g.is_changed and not g.is_gone then return true end
+  end
+  return false
+end
+
 -- Before the first write of a call: what is going to be written is of its type, so that nothing fails half-way (H18). Facts,
 -- gates and the header were read, which tells their types; a new run has no keys yet.
 function write.check(ctx, r)
@@ -43,7 +52,7 @@ function write.check(ctx, r)
   if has_gone or next(r.done) then types.check({r.keys.tokens, 'hash'}) end
   if has_gone or #r.big > 0 then types.check({r.keys.big, 'set'}) end
   if #r.events > 0 then types.check({r.keys.history, 'list'}) end
-  if next(r.gate) and not r.has_read_gates then types.check({r.keys.gates, 'hash'}) end
+  if not r.has_read_gates and writes_gates(r) then types.check({r.keys.gates, 'hash'}) end
   if next(r.parked) then types.check({r.keys.parked, 'zset'}) end
   if deque.is_changed(r.todo) then types.check({r.keys.work, 'list'}) end
   if r.lists and r.rest == 0 then types.check({r.keys.rests, 'hash'}) end
@@ -148,7 +157,7 @@ local function write_gone(ctx, r)
   local ids, tokens, big, values = {}, {}, {}, {}
   for i, old in ipairs(r.gone) do
     ids[i], tokens[i], big[i] = old.id, old.id .. '.' .. old.epoch, old.id .. ':' .. old.epoch
-    values[i] = keys.value(ctx.base, r.rid, old.id, old.epoch)
+    values[i] = run_keys.value(ctx.base, r.rid, old.id, old.epoch)
   end
   many.call('HDEL', r.keys.outputs, ids)
   many.call('HDEL', r.keys.tokens, tokens)

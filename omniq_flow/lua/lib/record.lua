@@ -1,0 +1,66 @@
+--[[
+  The hash of a job (wire §3): how it begins, how it is read by who takes it, and what a lease writes. Fields and values are
+  flat, as HSET takes them.
+]]
+--- @include "num"
+--- @include "keys"
+local record = {}
+
+local READ = {'payload', 'gid', 'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms'}
+
+-- A job that waits. job: payload, attempts, lease, backoff; now: text.
+function record.fresh(id, job, now)
+  return {
+    'id', id, 'payload', job.payload, 'state', 'wait', 'attempt', '0', 'max_attempts', num.text(job.attempts),
+    'timeout_ms', num.text(job.lease), 'backoff_ms', num.text(job.backoff), 'created_ms', now, 'updated_ms', now,
+    'queued_ms', now, 'first_started_ms', '', 'last_started_ms', '', 'completed_ms', '', 'failed_ms', '',
+  }
+end
+
+-- The same, due later: text, ms.
+function record.delay(fields, due)
+  fields[6], fields[#fields + 1], fields[#fields + 2] = 'delayed', 'due_ms', due
+end
+
+-- A queued job; nil if there is none (D9).
+function record.read(base, id)
+  local job = redis.pcall('HMGET', keys.job(base, id), unpack(READ))
+  if job.err or not job[1] and not job[5] then return nil end
+  return {
+    id = id, payload = job[1] or '', gid = job[2] or '', lease = num.positive(job[3], 60000),
+    attempt = num.read(job[4]), max_attempts = num.read(job[5]), is_first = not job[6] or job[6] == '',
+  }
+end
+
+-- A job that was not written yet, as `read` would give it; `fields` are those of `fresh`.
+function record.made(id, job, fields)
+  return {
+    id = id, payload = job.payload, gid = job.gid or '', lease = num.positive(job.lease, 60000), attempt = 0, max_attempts = job.attempts,
+    fields = fields,
+  }
+end
+
+-- Leases a job and gives what is to be written of it. `salt` keeps tokens apart where the sequence was rolled back (H26);
+-- `worker`, if it is known, is noted with the token, so that a lost lease can be told by its holder; other clients leave
+-- the note as it is.
+function record.lease(job, now_ms, seq, salt, worker)
+  local now, fields = num.text(now_ms), job.fields
+  job.attempt, job.until_ms, job.seq = job.attempt + 1, now_ms + job.lease, seq
+  job.token = redis.sha1hex(job.id .. ':' .. now .. ':' .. num.text(seq) .. salt)
+  if fields then
+    fields[6], fields[8], fields[22], fields[24] = 'active', num.text(job.attempt), now, now
+  else
+    fields = {'state', 'active', 'attempt', num.text(job.attempt), 'updated_ms', now, 'last_started_ms', now}
+  end
+  local n = #fields
+  fields[n + 1], fields[n + 2], fields[n + 3], fields[n + 4] = 'lock_until_ms', num.text(job.until_ms), 'lease_token', job.token
+  if worker then
+    fields[n + 5], fields[n + 6], n = 'flow_worker', job.token .. ' ' .. worker, n + 2
+  end
+  if job.is_first then
+    fields[n + 5], fields[n + 6] = 'first_started_ms', now
+  end
+  return fields
+end
+
+return record

@@ -1,0 +1,65 @@
+--[[
+  What an idle queue does again and again, written straight: a plain job is published, due at once and in no group; an idle
+  worker takes plain jobs. `queue` and `take` do the same for all cases, and here is only what makes these two short.
+  Everything is checked before the first write.
+]]
+--- @include "num"
+--- @include "types"
+--- @include "keys"
+--- @include "record"
+--- @include "order"
+local straight = {}
+
+-- A new job to the end of the waiting list. job: payload, attempts, lease, backoff.
+function straight.enqueue(base, now, id, job)
+  local wait, index, stats, at = base .. ':wait', base .. ':idx:wait', base .. ':stats', num.text(now)
+  types.check({wait, 'list', index, 'zset', keys.idle(base), 'zset'})
+  local have = types.read('hash', 'HMGET', stats, 'waiting', 'waiting_total')
+  redis.call('HSET', keys.job(base, id), unpack(record.fresh(id, job, at)))
+  redis.call('RPUSH', wait, id)
+  redis.call('ZADD', index, at, id)
+  redis.call(
+    'HSET', stats, 'waiting', num.text(num.read(have[1]) + 1), 'waiting_total', num.text(num.read(have[2]) + 1),
+    'last_activity_ms', at, 'last_enqueue_ms', at
+  )
+end
+
+-- Up to `most` (64) of the jobs that wait in no group, read; nil unless they are the next, there, and plain jobs all.
+function straight.next(base, most)
+  if redis.call('EXISTS', base .. ':paused') == 1 or types.read('zset', 'ZCARD', base .. ':groups:ready') > 0 then return nil end
+  local jobs = types.read('list', 'LRANGE', base .. ':wait', 0, most - 1)
+  for i, id in ipairs(jobs) do
+    local job = not keys.parse(id) and record.read(base, id)
+    if not job then return nil end
+    jobs[i] = job
+  end
+  return jobs
+end
+
+-- Leases the jobs that `next` gave, at least one. The turn passes with each, as it does in `take`.
+function straight.take(base, now, jobs, salt, worker)
+  local n, at, stats = #jobs, num.text(now), base .. ':stats'
+  local active, index, out = base .. ':active', base .. ':idx:active', base .. ':idx:wait'
+  types.check({active, 'zset', index, 'zset', out, 'zset', keys.idle(base), 'zset'})
+  local turn, seq = order.read(base)
+  local have = types.read('hash', 'HMGET', stats, 'waiting', 'waiting_total', 'active')
+  local leases, starts, ids = {}, {}, {}
+  redis.call('LPOP', base .. ':wait', n)
+  for i, job in ipairs(jobs) do
+    redis.call('HSET', keys.job(base, job.id), unpack(record.lease(job, now, seq + i, salt, worker)))
+    leases[2 * i - 1], leases[2 * i] = job.until_ms, job.id
+    starts[2 * i - 1], starts[2 * i] = at, job.id
+    ids[i] = job.id
+  end
+  redis.call('ZADD', active, unpack(leases))
+  redis.call('ZREM', out, unpack(ids))
+  redis.call('ZADD', index, unpack(starts))
+  if n % 2 == 1 then redis.call('SET', base .. ':lane:rr', turn and turn ~= '0' and '0' or '1') end
+  redis.call('INCRBY', base .. ':lease:seq', n)
+  redis.call(
+    'HSET', stats, 'waiting', num.text(math.max(num.read(have[1]) - n, 0)), 'waiting_total', num.text(math.max(num.read(have[2]) - n, 0)),
+    'active', num.text(num.read(have[3]) + n), 'last_activity_ms', at, 'last_reserve_ms', at
+  )
+end
+
+return straight
