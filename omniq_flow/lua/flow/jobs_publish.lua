@@ -16,9 +16,10 @@
 --- @include "clock"
 --- @include "types"
 --- @include "keys"
---- @include "queue"
---- @include "commit"
+--- @include "straight"
 --- @include "wake"
+--- @later "queue"
+--- @later "commit"
 local MOST, OPTIONS, JOB = 256, 6, 3
 local now, n_options = clock.given(ARGV[1]), num.given(ARGV[2], -1)
 if not (now and n_options) then return {'ERR', 'BAD_NUMBER'} end
@@ -36,29 +37,47 @@ for n = 1, n_options do
   options[n] = {attempts = attempts, lease = lease, backoff = backoff, due = due, gid = ARGV[at + 5], limit = limit}
 end
 
-local q = queue.open(KEYS[1], now)
+local base = keys.base(KEYS[1])
 local names = {}
-for n = 1, n_jobs do names[n] = keys.job(q.base, ARGV[first + JOB * (n - 1) + 1]) end
+for n = 1, n_jobs do names[n] = keys.job(base, ARGV[first + JOB * (n - 1) + 1]) end
 -- Nearly always all of them are new: asked once.
 local are_new = n_jobs > 0 and redis.call('EXISTS', unpack(names)) == 0
-local reply, seen, has_later = {'OK'}, {}, false
+local ids, of, known, seen, are_plain = {}, {}, {}, {}, true
 for n = 1, n_jobs do
   local at = first + JOB * (n - 1)
   local id, chosen = ARGV[at + 1], options[tonumber(ARGV[at + 3])]
   if not chosen then return {'ERR', 'BAD_ARGS'} end
-  local job = names[n]
-  if seen[id] or not are_new and redis.call('EXISTS', job) == 1 then
-    if not seen[id] then types.check({job, 'hash'}) end
-    reply[#reply + 1] = num.text(n)
+  if seen[id] or not are_new and redis.call('EXISTS', names[n]) == 1 then
+    if not seen[id] then types.check({names[n], 'hash'}) end
+    known[#known + 1] = num.text(n)
   else
-    -- The settings are shared; a job's own is its payload, which `enqueue` reads at once.
-    chosen.payload = ARGV[at + 2]
-    queue.enqueue(q, id, chosen)
-    has_later = has_later or chosen.due > now
+    ids[#ids + 1], of[#ids + 1] = id, n
+    are_plain = are_plain and chosen.gid == '' and chosen.due <= now
   end
   seen[id] = true
 end
-commit.all(q)
+
+-- The settings are shared; a job's own is its payload, which is read at once.
+local function job(i)
+  local at = first + JOB * (of[i] - 1)
+  local chosen = options[tonumber(ARGV[at + 3])]
+  chosen.payload = ARGV[at + 2]
+  return chosen
+end
+
+local has_later = false
+if #ids > 0 and are_plain then
+  straight.enqueue(base, now, ids, job)
+  wake.notify(base, now, #ids)
+elseif #ids > 0 then
+  later()
+  local q = queue.open(KEYS[1], now)
+  for i, id in ipairs(ids) do
+    queue.enqueue(q, id, job(i))
+    has_later = has_later or job(i).due > now
+  end
+  commit.all(q)
+end
 -- One idle worker learns of the due times, lest it sleeps past them.
-if has_later then wake.notify(q.base, now, 1) end
-return reply
+if has_later then wake.notify(base, now, 1) end
+return {'OK', unpack(known)}

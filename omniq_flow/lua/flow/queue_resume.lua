@@ -13,7 +13,7 @@
 --- @include "wake"
 local base, ALL = keys.base(KEYS[1]), 1000
 local note = keys.pause(base)
-types.check({keys.idle(base), 'zset', note, 'hash'})
+types.check({note, 'hash'})
 local have = redis.call('HMGET', note, 'by', 'at_ms', 'reason')
 local was_paused = redis.call('DEL', base .. ':paused')
 redis.call('UNLINK', note)

@@ -36,7 +36,7 @@ for i = 12, #ARGV do keep[#keep + 1] = ARGV[i] end
 local mark, names, copy_key = redis.sha1hex(table.concat(ARGV, '|', 8)), run_keys.of(base, rid, '0'), keys.copy(base, rid)
 queue.check(q)
 types.check({
-  keys.live(base), 'zset', keys.ended(base), 'zset', keys.idle(base), 'zset', keys.copies(base), 'zset', copy_key, 'hash',
+  keys.live(base), 'zset', keys.ended(base), 'zset', keys.copies(base), 'zset', copy_key, 'hash',
   names.header, 'hash', names.states, 'hash', names.outputs, 'hash', names.tallies, 'hash', names.tokens, 'hash', names.big, 'set',
   names.history, 'list',
 })

@@ -19,7 +19,7 @@
 local q = queue.open(KEYS[1], clock.now(ARGV[1]))
 local base = q.base
 queue.check(q)
-types.check({keys.live(base), 'zset', keys.ended(base), 'zset', keys.idle(base), 'zset'})
+types.check({keys.live(base), 'zset', keys.ended(base), 'zset'})
 local ctx = settle.open(q, 0)
 local r = run.load(ctx, ARGV[2])
 if not r or r.purging then return {'GONE'} end

@@ -30,7 +30,7 @@ for i = 8, #ARGV do
   list[#list + 1] = ARGV[i]
 end
 queue.check(q)
-types.check({keys.live(base), 'zset', keys.ended(base), 'zset', keys.idle(base), 'zset'})
+types.check({keys.live(base), 'zset', keys.ended(base), 'zset'})
 local ctx = settle.open(q, budget)
 local r = run.load(ctx, rid)
 local mark = redis.sha1hex(table.concat(ARGV, '|', 7))

@@ -28,7 +28,7 @@ local gid, limit, options, budget, n_plan = ARGV[8], num.read(ARGV[9]), cjson.de
 local key_name = keys.run_key(base, flow, key)
 local plan_key, names = keys.plan(base, sha), run_keys.of(base, rid, '0')
 queue.check(q)
-types.check({key_name, 'string', plan_key, 'hash', names.header, 'hash', keys.live(base), 'zset', keys.ended(base), 'zset', keys.idle(base), 'zset'})
+types.check({key_name, 'string', plan_key, 'hash', names.header, 'hash', keys.live(base), 'zset', keys.ended(base), 'zset'})
 
 local function compare(id)
   return {redis.call('HGET', run_keys.header(base, id), 'digest') == digest and 'EXISTS' or 'CONFLICT', id}

@@ -65,9 +65,9 @@ end
 local function finish(codes, next_ms, to_sweep, offered)
   if #jobs > 0 and not is_sent_again then redis.call('SET', taken_key, table.concat(lines, '\n'), 'PX', 60000) end
   if idle_ms > 0 and #jobs < math.max(want, 1) then
-    redis.call('ZADD', keys.idle(base), now + idle_ms, holder)
+    redis.pcall('ZADD', keys.idle(base), now + idle_ms, holder)
   elseif idle_ms > 0 then
-    redis.call('ZREM', keys.idle(base), holder)
+    redis.pcall('ZREM', keys.idle(base), holder)
   end
   if offered > 0 then wake.notify(base, now, offered) end
   return {now, codes, jobs, next_ms == math.huge and 0 or next_ms, to_sweep}

@@ -1,6 +1,6 @@
 --[[
-  What an idle queue does again and again, written straight: a plain job is published, due at once and in no group; an idle
-  worker takes plain jobs. `queue` and `take` do the same for all cases, and here is only what makes these two short.
+  What a queue does again and again, written straight: plain jobs are published, due at once and in no group; an idle worker
+  takes plain jobs. `queue` and `take` do the same for all cases, and here is only what makes these two short.
   Everything is checked before the first write.
 ]]
 --- @include "num"
@@ -10,24 +10,30 @@
 --- @include "order"
 local straight = {}
 
--- A new job to the end of the waiting list. job: payload, attempts, lease, backoff.
-function straight.enqueue(base, now, id, job)
+-- New jobs, at most 256, to the end of the waiting list. job(n): payload, attempts, lease and backoff of the n-th, asked once each.
+function straight.enqueue(base, now, ids, job)
   local wait, index, stats, at = base .. ':wait', base .. ':idx:wait', base .. ':stats', num.text(now)
-  types.check({wait, 'list', index, 'zset', keys.idle(base), 'zset'})
-  local have = types.read('hash', 'HMGET', stats, 'waiting', 'waiting_total')
-  redis.call('HSET', keys.job(base, id), unpack(record.fresh(id, job, at)))
-  redis.call('RPUSH', wait, id)
-  redis.call('ZADD', index, at, id)
+  types.check({wait, 'list', index, 'zset'})
+  local have, entries = types.read('hash', 'HMGET', stats, 'waiting', 'waiting_total'), {}
+  for n, id in ipairs(ids) do
+    redis.call('HSET', keys.job(base, id), unpack(record.fresh(id, job(n), at)))
+    entries[2 * n - 1], entries[2 * n] = at, id
+  end
+  redis.call('RPUSH', wait, unpack(ids))
+  redis.call('ZADD', index, unpack(entries))
   redis.call(
-    'HSET', stats, 'waiting', num.text(num.read(have[1]) + 1), 'waiting_total', num.text(num.read(have[2]) + 1),
+    'HSET', stats, 'waiting', num.text(num.read(have[1]) + #ids), 'waiting_total', num.text(num.read(have[2]) + #ids),
     'last_activity_ms', at, 'last_enqueue_ms', at
   )
 end
 
--- Up to `most` (64) of the jobs that wait in no group, read; nil unless they are the next, there, and plain jobs all.
+-- Up to `most` (64) of the jobs that wait in no group, read: none if nothing can be taken, nil unless they are the next, there,
+-- and plain jobs all.
 function straight.next(base, most)
-  if redis.call('EXISTS', base .. ':paused') == 1 or types.read('zset', 'ZCARD', base .. ':groups:ready') > 0 then return nil end
-  local jobs = types.read('list', 'LRANGE', base .. ':wait', 0, most - 1)
+  local lanes = redis.call('EXISTS', base .. ':wait', base .. ':groups:ready')
+  if lanes == 0 or redis.call('EXISTS', base .. ':paused') == 1 then return {} end
+  local jobs = lanes == 1 and types.read('list', 'LRANGE', base .. ':wait', 0, most - 1) or {}
+  if #jobs == 0 then return nil end
   for i, id in ipairs(jobs) do
     local job = not keys.parse(id) and record.read(base, id)
     if not job then return nil end
@@ -40,7 +46,7 @@ end
 function straight.take(base, now, jobs, salt, worker)
   local n, at, stats = #jobs, num.text(now), base .. ':stats'
   local active, index, out = base .. ':active', base .. ':idx:active', base .. ':idx:wait'
-  types.check({active, 'zset', index, 'zset', out, 'zset', keys.idle(base), 'zset'})
+  types.check({active, 'zset', index, 'zset', out, 'zset'})
   local turn, seq = order.read(base)
   local have = types.read('hash', 'HMGET', stats, 'waiting', 'waiting_total', 'active')
   local leases, starts, ids = {}, {}, {}

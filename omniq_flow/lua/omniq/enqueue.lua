@@ -30,7 +30,7 @@ end
 local job = {payload = payload, attempts = attempts, lease = lease, backoff = backoff, gid = gid, limit = limit, due = due}
 
 if gid == '' and due <= now then
-  straight.enqueue(base, now, id, job)
+  straight.enqueue(base, now, {id}, function() return job end)
   wake.notify(base, now, 1)
 else
   later()

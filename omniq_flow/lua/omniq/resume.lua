@@ -8,10 +8,8 @@
 ]]
 --- @include "clock"
 --- @include "keys"
---- @include "types"
 --- @include "wake"
 local base, ALL = keys.base(KEYS[1]), 1000
-types.check({keys.idle(base), 'zset'})
 local was_paused = redis.call('DEL', base .. ':paused')
 if was_paused == 1 then wake.notify(base, clock.now(), ALL) end
 return was_paused
