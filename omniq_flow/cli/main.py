@@ -6,6 +6,10 @@ raises an `OmniqFlowError` for all that goes wrong; here it becomes three lines,
 
 from __future__ import annotations
 
+from omniq_flow.cli import garbage
+
+garbage.seldom()
+
 import signal
 import sys
 import traceback

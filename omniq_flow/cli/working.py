@@ -11,6 +11,7 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
+from omniq_flow.cli import garbage
 from omniq_flow.cli.outcome import follow
 from omniq_flow.cli.progress import Lines, Live, NoteStream, Progress, progress_for
 from omniq_flow.cli.session import Session
@@ -122,6 +123,7 @@ def make_worker(session: Session, flows: Registry | list[Flow], drain_ms: int = 
     settings = session.settings
     if settings.read_only:
         raise ReadOnly("a worker changes what it works on", where=settings.origin["read_only"], hint="work without read_only")
+    garbage.as_usual()
     return Worker(
         flows,
         url=session.url,

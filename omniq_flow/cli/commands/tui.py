@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from omniq_flow.cli import garbage
 from omniq_flow.cli.session import Session
 from omniq_flow.errors import ServerUnavailable, UsageError
 
@@ -116,6 +117,7 @@ def _app(session: Session, url: str, flows: tuple[Flow, ...], **more: Any) -> Fl
         return Feed(url, queues), None if settings.read_only else Hands(url)
 
     source, hands = open_at(url)
+    garbage.as_usual()
     more |= {"flows": flows, "queues": queues, "profile": settings.profile, "color": settings.color, "elsewhere": open_at}
     return FlowApp(source, where=Target.parse(url).where, hands=hands, **more)
 

@@ -1,0 +1,18 @@
+"""Python's search for cycles of garbage: a short command loads much code, makes none, and would spend a sixth of its time on it."""
+
+from __future__ import annotations
+
+import gc
+
+_USUAL = gc.get_threshold()
+_SELDOM = 100_000
+
+
+def seldom() -> None:
+    """Search only after very many new objects."""
+    gc.set_threshold(_SELDOM, *_USUAL[1:])
+
+
+def as_usual() -> None:
+    """As often as Python does by itself: for commands that stay, and run other people's code."""
+    gc.set_threshold(*_USUAL)
