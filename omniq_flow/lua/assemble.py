@@ -4,8 +4,9 @@ A script opens with `#!lua` (line 1, with its flags) and a header comment, its c
 A line `--- @include "name"` brings in `lib/name.lua` once, before whoever asked for it; a fragment builds
 one table and returns it, so a script spends one local on each (Lua allows 200) and one upvalue (60).
 
-Making the functions is a good part of what a short call costs. So a script gets those only that it can reach; and fragments
-that many of its calls do without it names by `--- @later "name"`: those, and what only they need, are made by `later()`.
+Making the functions is a good part of what a short call costs. So a script gets those only that it can reach. Fragments that
+its shortest calls do without it names by `--- @later "name"`: those, and what only they need, are made by `later()`. What
+many of the others do without as well it names by `--- @lazy "name"`: such a one is made when it is first used, after `later()`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-_INCLUDE = re.compile(r'^--- @(include|later) "([a-z_]+)"\n', re.MULTILINE)
+_INCLUDE = re.compile(r'^--- @(include|later|lazy) "([a-z_]+)"\n', re.MULTILINE)
 _FUNCTION = re.compile(r"^(?:function (\w+\.\w+)|local function (\w+))\(.*(?: end\n|\n(?:(?!end\n).*\n)*end\n)", re.MULTILINE)
 _WORD = re.compile(r"\w+(?:\.\w+)?")
 _COMMENT = re.compile(r"^\s*--(?!\[\[)[^\n]*\n|^--\[\[.*?\]\]\n", re.MULTILINE | re.DOTALL)
@@ -53,18 +54,19 @@ def load(name: str) -> Script:
     shebang, _, body = text.partition("\n")
     if not shebang.startswith("#!lua"):
         raise AssemblyError(f"{name}: line 1 must be #!lua, it is {shebang[:20]!r}")
-    soon, wanted = order(name, body, "include"), order(name, body)
+    soon, later, wanted = order(name, body, "include"), order(name, body, "include|later"), order(name, body)
     reached = _reached(_bare(body), [part for fragment in wanted for part in _parts(fragment)])
-    made = {fragment: _made(fragment, [part for part in reached if part.fragment == fragment]) for fragment in wanted}
+    texts = {fragment: "".join(part.text for part in reached if part.fragment == fragment) for fragment in wanted}
+    made = {fragment: _made(fragment, texts[fragment], is_lazy=fragment not in later) for fragment in wanted}
     at_once = [f"local {made[fragment]}" for fragment in soon]
     source = "\n".join([shebang, *at_once, *_later([fragment for fragment in wanted if fragment not in soon], made), _bare(body)])
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-def order(name: str, body: str, how: str = "include|later") -> list[str]:
+def order(name: str, body: str, how: str = "include|later|lazy") -> list[str]:
     """The fragments a text needs, each once, each after those it needs itself; cycles are refused.
 
-    `how` is what the text itself says of those that are wanted, "include" or "later".
+    `how` is what the text itself says of those that are wanted.
     """
     done: list[str] = []
 
@@ -77,7 +79,7 @@ def order(name: str, body: str, how: str = "include|later") -> list[str]:
             done.append(fragment)
 
     for said, fragment in _INCLUDE.findall(body):
-        if said in how:
+        if said in how.split("|"):
             visit(fragment, ())
     return done
 
@@ -159,8 +161,18 @@ def _reached(body: str, parts: list[_Part]) -> list[_Part]:
     return [part for part in parts if part in reached]
 
 
-def _made(fragment: str, parts: list[_Part]) -> str:
-    return f"{fragment} = (function()\n{''.join(part.text for part in parts)}end)()"
+def _made(fragment: str, text: str, *, is_lazy: bool) -> str:
+    if not is_lazy:
+        return f"{fragment} = (function()\n{text}end)()"
+    # The table is there from the start, for others hold it; its first use fills it.
+    opening, ending = f"local {fragment} = {{}}\n", f"return {fragment}\n"
+    if opening not in text or not text.endswith(ending):
+        raise AssemblyError(f"lib/{fragment}.lua: it must be one table, local {fragment} = {{}} to return {fragment}")
+    filling = text.replace(opening, "", 1).removesuffix(ending)
+    return (
+        f"{fragment} = setmetatable({{}}, {{__index = function({fragment}, _name)\n"
+        f"setmetatable({fragment}, nil)\n{filling}return {fragment}[_name]\nend}})"
+    )
 
 
 def _later(fragments: list[str], made: dict[str, str]) -> Iterator[str]:

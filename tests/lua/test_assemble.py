@@ -99,6 +99,25 @@ def test_what_is_wanted_later_is_made_by_later(root: Path, redis_conn: redis.Red
     assert redis_conn.eval(assemble.load("flow/used").source, 0) == [0, 4, 11]
 
 
+def test_what_is_lazy_is_made_when_it_is_first_used(root: Path, redis_conn: redis.Redis) -> None:
+    """So is what only it needs; whoever holds the table sees it filled."""
+    write(root, "lib/low", body="local low = {n = 0}\nreturn low\n")
+    write(root, "lib/deep", "low", body="local deep = {}\nlow.n = low.n + 1\nfunction deep.two() return 2 end\nreturn deep\n")
+    write(root, "lib/top", "deep", body="local top = {}\nlow.n = low.n + 10\nfunction top.four() return 2 * deep.two() end\nreturn top\n")
+    (root / "flow/used.lua").write_text(
+        '#!lua\n--- @include "low"\n--- @lazy "top"\nlater()\nlocal held, before = top, low.n\nreturn {before, held.four(), top.four(), low.n}\n',
+        encoding="utf-8",
+    )
+    assert redis_conn.eval(assemble.load("flow/used").source, 0) == [0, 4, 4, 11]
+
+
+def test_what_is_lazy_must_be_one_table(root: Path) -> None:
+    write(root, "lib/low", body="return {}\n")
+    (root / "flow/used.lua").write_text('#!lua\n--- @lazy "low"\nlater()\nreturn low.n\n', encoding="utf-8")
+    with pytest.raises(assemble.AssemblyError, match=r"lib/low\.lua: it must be one table"):
+        assemble.load("flow/used")
+
+
 def test_comments_stay_at_home(root: Path) -> None:
     """Long ones and whole lines go; what only looks like a comment inside a line stays."""
     write(root, "lib/a", body="--[[\n  what a is\n]]\nlocal a = {}\n-- why\n  -- so\nlocal text = '-- kept'\nreturn a\n")
@@ -144,11 +163,11 @@ def test_no_function_comes_near_the_limit_of_locals(name: str) -> None:
     counts = {"": 0}
     inside = ""
     for line in assemble.load(name).source.splitlines():
-        if opening := re.fullmatch(r"(local )?(\w+) = \(function\(\)", line):
+        if opening := re.fullmatch(r"(local )?(\w+) = (?:\(function\(\)|setmetatable\(\{\}, \{__index = function\(\w+, _name\))", line):
             counts[""] += opening[1] is not None
             inside = opening[2]
             counts[inside] = 0
-        elif line == "end)()":
+        elif line in ("end)()", "end})"):
             inside = ""
         elif line.startswith("local "):
             counts[inside] += line.partition("=")[0].count(",") + 1
@@ -172,4 +191,4 @@ def test_a_file_includes_what_it_uses_and_nothing_else(path: Path) -> None:
     own = {path.stem} if path.parent.name == "lib" else set()
     own |= {name for name in NAMES if re.search(rf"local [\w, ]*\b{name}\b|function[^\n(]*\([^)]*\b{name}\b", code)}
     used = {name for name in NAMES if name not in own and re.search(rf"(?<![\w.:]){name}\.\w", code)}
-    assert set(re.findall(r'^--- @(?:include|later) "(\w+)"$', text, re.MULTILINE)) == used
+    assert set(re.findall(r'^--- @(?:include|later|lazy) "(\w+)"$', text, re.MULTILINE)) == used

@@ -26,10 +26,10 @@
 --- @later "many"
 --- @later "queue"
 --- @later "take"
---- @later "settle"
---- @later "run"
---- @later "reopen"
---- @later "handover"
+--- @lazy "settle"
+--- @lazy "run"
+--- @lazy "reopen"
+--- @lazy "handover"
 local MOST = 64
 
 local now = clock.now(ARGV[1])

@@ -12,17 +12,11 @@ local take = {}
 local GROUP_POPS, GHOSTS = 10, 10
 local COUNTERS = {'waiting', 'group_waiting', 'waiting_total', 'active', 'groups_ready'}
 
--- Whether there is nothing to take.
-function take.is_empty(q)
-  q.n_wait = types.read('list', 'LLEN', q.base .. ':wait')
-  q.may_be_ready = types.read('zset', 'ZCARD', q.base .. ':groups:ready') > 0
-  return q.n_wait == 0 and not q.may_be_ready
-end
-
--- Raises if a key that `take` is going to write is damaged; reads the pointer and the sequence.
+-- Raises if a key that `take` is going to write is damaged; reads what waits, whose turn it is, and the counters.
 function take.check(q)
   local b = q.base
-  if not q.n_wait then take.is_empty(q) end
+  q.n_wait = types.read('list', 'LLEN', b .. ':wait')
+  q.may_be_ready = types.read('zset', 'ZCARD', b .. ':groups:ready') > 0
   q.turn, q.seq = order.read(b)
   types.check({b .. ':active', 'zset', b .. ':idx:active', 'zset', b .. ':idx:wait', 'zset'})
   stats.read(q.stats, COUNTERS)
