@@ -105,7 +105,7 @@ def test_what_is_lazy_is_made_when_it_is_first_used(root: Path, redis_conn: redi
     write(root, "lib/deep", "low", body="local deep = {}\nlow.n = low.n + 1\nfunction deep.two() return 2 end\nreturn deep\n")
     write(root, "lib/top", "deep", body="local top = {}\nlow.n = low.n + 10\nfunction top.four() return 2 * deep.two() end\nreturn top\n")
     (root / "flow/used.lua").write_text(
-        '#!lua\n--- @include "low"\n--- @lazy "top"\nlater()\nlocal held, before = top, low.n\nreturn {before, held.four(), top.four(), low.n}\n',
+        '#!lua\n--- @include "low"\n--- @lazy "top"\nlater()\nlocal held, n = top, low.n\nreturn {n, held.four(), top.four(), low.n}\n',
         encoding="utf-8",
     )
     assert redis_conn.eval(assemble.load("flow/used").source, 0) == [0, 4, 4, 11]
