@@ -11,6 +11,7 @@ import pytest
 from omniq_flow.errors import FlowDefinitionError
 from omniq_flow.flow.definition import Flow, check_unique
 from omniq_flow.flow.markers import each, gather, result
+from omniq_flow.flow.step import Step
 from omniq_flow.model.plan import InputPlan
 from tests.flow.book import book, faults_of, inputs_of, steps_of
 
@@ -155,6 +156,18 @@ def test_step_decorates_functions() -> None:
     assert caught.value.hint == "write @flow.step(name='split')"
 
 
+def assert_points_at_two(flow: Flow, step: Step[..., Any, Any]) -> None:
+    """The flow has one fault, which points at the parameter `two` of the step."""
+    with pytest.raises(FlowDefinitionError) as caught:
+        flow.check()
+    [fault] = caught.value.faults
+    lines, first = inspect.getsourcelines(step.handler)
+    line = first + next(n for n, text in enumerate(lines) if "two:" in text)
+    assert fault.where == f"tests/flow/test_definition.py:{line}"
+    assert caught.value.where == fault.where
+    assert str(caught.value) == f"flow book has 1 fault\n  {fault.message} ({fault.where})"
+
+
 def test_faults_point_at_the_line_of_the_parameter() -> None:
     flow = book()
     s = steps_of(flow)
@@ -166,14 +179,7 @@ def test_faults_point_at_the_line_of_the_parameter() -> None:
     ) -> int:
         return 1
 
-    with pytest.raises(FlowDefinitionError) as caught:
-        flow.check()
-    [fault] = caught.value.faults
-    lines, first = inspect.getsourcelines(a.handler)
-    line = first + next(n for n, text in enumerate(lines) if "two:" in text)
-    assert fault.where == f"tests/flow/test_definition.py:{line}"
-    assert caught.value.where == fault.where
-    assert str(caught.value) == f"flow book has 1 fault\n  {fault.message} ({fault.where})"
+    assert_points_at_two(flow, a)
 
 
 def test_faults_of_levels_point_at_the_parameter_too() -> None:
@@ -187,9 +193,4 @@ def test_faults_of_levels_point_at_the_parameter_too() -> None:
     ) -> int:
         return 1
 
-    with pytest.raises(FlowDefinitionError) as caught:
-        flow.check()
-    [fault] = caught.value.faults
-    lines, first = inspect.getsourcelines(a.handler)
-    line = first + next(n for n, text in enumerate(lines) if "two:" in text)
-    assert fault.where == f"tests/flow/test_definition.py:{line}"
+    assert_points_at_two(flow, a)
