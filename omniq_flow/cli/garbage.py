@@ -1,4 +1,4 @@
-"""Python's search for cycles of garbage: a short command loads much code, makes none, and would spend a sixth of its time on it."""
+"""Python's search for cycles of garbage: a short command loads much code, makes none, and would spend a third of its time on it."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def seldom() -> None:
 def as_usual() -> None:
     """As often as Python does by itself: for commands that stay, and run other people's code."""
     gc.set_threshold(*_USUAL)
+
+
+def no_more() -> None:
+    """The process ends, and all that is left with it: the searches that Python makes then find nothing to look at."""
+    gc.freeze()

@@ -82,7 +82,9 @@ def common(
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    garbage.no_more()
+    sys.exit(code)
 
 
 def run(argv: Sequence[str]) -> int:

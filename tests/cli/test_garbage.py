@@ -24,12 +24,21 @@ SAYS = "import gc; before = gc.get_threshold(); import omniq_flow.cli.main; prin
 
 
 def said(code: str) -> list[int]:
-    return [int(word) for word in subprocess.check_output([sys.executable, "-c", code], text=True, timeout=30).split()]
+    return [int(word) for word in subprocess.check_output([sys.executable, "-c", code], text=True, timeout=30).split() if word.isdigit()]
 
 
 def test_a_command_hardly_looks() -> None:
     usual, now = said(SAYS)
     assert now >= 100 * usual
+
+
+def test_a_command_that_ends_leaves_nothing_to_look_at() -> None:
+    """What is registered for the end still runs, with all that there is set aside from the search."""
+    ends = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count(), len(gc.get_objects())))"
+    call = "import sys; sys.argv = ['omniq-flow', 'version', '--quiet']; from omniq_flow.cli.main import main; main()"
+    aside, left = said(f"{ends}; {call}")[-2:]
+    assert aside > 10_000
+    assert left < 1_000
 
 
 def test_a_step_finds_it_as_usual(project: Project) -> None:
