@@ -5,8 +5,9 @@ A line `--- @include "name"` brings in `lib/name.lua` once, before whoever asked
 one table and returns it, so a script spends one local on each (Lua allows 200) and one upvalue (60).
 
 Making the functions is a good part of what a short call costs. So a script gets those only that it can reach. Fragments that
-its shortest calls do without it names by `--- @later "name"`: those, and what only they need, are made by `later()`. What
-many of the others do without as well it names by `--- @lazy "name"`: such a one is made when it is first used, after `later()`.
+its shortest calls do without it names by `--- @soon "name"` or `--- @later "name"`: those, and what only they need, are made by
+`soon()` and, after it, by `later()`. What many of the others do without as well it names by `--- @lazy "name"`: such a one is made
+when it is first used, after `later()`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-_INCLUDE = re.compile(r'^--- @(include|later|lazy) "([a-z_]+)"\n', re.MULTILINE)
-_FUNCTION = re.compile(r"^(?:function (\w+\.\w+)|local function (\w+))\(.*(?: end\n|\n(?:(?!end\n).*\n)*end\n)", re.MULTILINE)
+_INCLUDE = re.compile(r'^--- @(include|soon|later|lazy) "([a-z_]+)"\n', re.MULTILINE)
+_FUNCTION = re.compile(r"^(?:function (\w+\.\w+)|local function (\w+))\((?:.* end\n|.*\n(?:(?!end\n).*\n)*end\n)", re.MULTILINE)
 _WORD = re.compile(r"\w+(?:\.\w+)?")
 _COMMENT = re.compile(r"^\s*--(?!\[\[)[^\n]*\n|^--\[\[.*?\]\]\n", re.MULTILINE | re.DOTALL)
 
@@ -54,16 +55,21 @@ def load(name: str) -> Script:
     shebang, _, body = text.partition("\n")
     if not shebang.startswith("#!lua"):
         raise AssemblyError(f"{name}: line 1 must be #!lua, it is {shebang[:20]!r}")
-    soon, later, wanted = order(name, body, "include"), order(name, body, "include|later"), order(name, body)
+    at_once, soon, later = (order(name, body, how) for how in ("include", "include|soon", "include|soon|later"))
+    wanted = order(name, body)
     reached = _reached(_bare(body), [part for fragment in wanted for part in _parts(fragment)])
     texts = {fragment: "".join(part.text for part in reached if part.fragment == fragment) for fragment in wanted}
     made = {fragment: _made(fragment, texts[fragment], is_lazy=fragment not in later) for fragment in wanted}
-    at_once = [f"local {made[fragment]}" for fragment in soon]
-    source = "\n".join([shebang, *at_once, *_later([fragment for fragment in wanted if fragment not in soon], made), _bare(body)])
+    stages = [
+        *(f"local {made[fragment]}" for fragment in at_once),
+        *_stage("soon", [fragment for fragment in soon if fragment not in at_once], made),
+        *_stage("later", [fragment for fragment in wanted if fragment not in soon], made),
+    ]
+    source = "\n".join([shebang, *stages, _bare(body)])
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-def order(name: str, body: str, how: str = "include|later|lazy") -> list[str]:
+def order(name: str, body: str, how: str = "include|soon|later|lazy") -> list[str]:
     """The fragments a text needs, each once, each after those it needs itself; cycles are refused.
 
     `how` is what the text itself says of those that are wanted.
@@ -175,9 +181,9 @@ def _made(fragment: str, text: str, *, is_lazy: bool) -> str:
     )
 
 
-def _later(fragments: list[str], made: dict[str, str]) -> Iterator[str]:
+def _stage(name: str, fragments: list[str], made: dict[str, str]) -> Iterator[str]:
     if fragments:
-        yield f"local {', '.join(fragments)}\nlocal function later()\nif {fragments[-1]} then return end"
+        yield f"local {', '.join(fragments)}\nlocal function {name}()\nif {fragments[-1]} then return end"
         yield from (made[fragment] for fragment in fragments)
         yield "end"
 

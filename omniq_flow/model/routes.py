@@ -4,6 +4,9 @@ One record per step, one HGET each. The words are those of the theory of levels:
 at a depth counts its inputs that are decided there; a **collection** counts the elements of one list;
 `to` are the inputs that one step run decides, `up[h]` those that a collection over h lists decides;
 a list step opens a level, whose `entry` steps its expansion starts and whose `all` steps are counted.
+
+A second record beside it, `hop:<step>`, says how far the step is of the simplest kind, which scripts work by a short way:
+outside of all lists, it alone decides each of its consumers.
 """
 
 from __future__ import annotations
@@ -15,6 +18,10 @@ from omniq_flow.model.plan import InputPlan, Plan, StepPlan
 
 ROOTS = "_roots"
 JSON = "_json"
+HOP = "hop:"
+
+MOST_FOLLOWERS = 3
+"""More consumers than that are not dispatched by one item (levels §4)."""
 
 Edge = tuple[str, str, str]
 """(consumer, parameter, flags): flags are letters out of o(ptional) h(oles) r(ecord) a(fter)."""
@@ -102,11 +109,12 @@ def records(plan: Plan) -> dict[str, str]:
     routes = compile_routes(plan)
     packed = {name: _pack(route, plan) for name, route in routes.items()}
     roots = [name for name, r in routes.items() if r.step.depth == 0 and not r.gates[0]]
-    return {**packed, ROOTS: json.dumps(roots), JSON: plan.json}
+    hops = {f"{HOP}{name}": _dense([_followers(route, routes), _outer_inputs(route)]) for name, route in routes.items()}
+    return {**packed, **hops, ROOTS: json.dumps(roots), JSON: plan.json}
 
 
 def _pack(route: Route, plan: Plan) -> str:
-    step, o = route.step, route.step.options
+    step = route.step
     record = {
         "l": list(step.level),
         "e": int(route.has_each),
@@ -118,9 +126,35 @@ def _pack(route: Route, plan: Plan) -> str:
         "m": route.members,
         "rec": int(route.is_recorded),
         "in": [_pack_input(i, plan) for i in handed_over(step)],
-        "o": [o.attempts, o.lease_ms, o.delay_ms],
+        "o": _dispatch(step),
     }
-    return json.dumps({k: v for k, v in record.items() if v != []}, separators=(",", ":"))
+    return _dense({k: v for k, v in record.items() if v != []})
+
+
+def _dense(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _dispatch(step: StepPlan) -> list[int]:
+    """What a job of the step is made of."""
+    return [step.options.attempts, step.options.lease_ms, step.options.delay_ms]
+
+
+def _followers(route: Route, routes: dict[str, Route]) -> list[list[str | int]] | int:
+    """The consumers that a step run decides all alone, with what their jobs are made of; 0 if it decides anything else."""
+    consumers = [routes[name] for name, *_ in route.to]
+    is_simple = not (route.step.level or route.up or route.members) and len(consumers) <= MOST_FOLLOWERS
+    if not is_simple or any(c.step.level or c.gates != [1] for c in consumers):
+        return 0
+    return [[c.step.name, *_dispatch(c.step)] for c in consumers]
+
+
+def _outer_inputs(route: Route) -> list[str] | int:
+    """The outputs that are the inputs of a step, if all of them and the step are outside of all lists, else 0."""
+    inputs = handed_over(route.step)
+    if route.step.level or any(i.kind not in ("input", "result") for i in inputs):
+        return 0
+    return [":input" if i.kind == "input" else i.step for i in inputs]
 
 
 def handed_over(step: StepPlan) -> list[InputPlan]:

@@ -106,7 +106,7 @@ def gates(queue: str, run_id: str, generation: int) -> str:
 
 
 def plan(queue: str, sha: str) -> str:
-    """HASH: step -> packed record, `_roots`, `_json`, `_runs`."""
+    """HASH: step -> packed record, `hop:<step>` -> how simple it is, `_roots`, `_json`, `_runs`."""
     return flow_key(queue, "g", sha)
 
 

@@ -99,6 +99,26 @@ def test_what_is_wanted_later_is_made_by_later(root: Path, redis_conn: redis.Red
     assert redis_conn.eval(assemble.load("flow/used").source, 0) == [0, 4, 11]
 
 
+def test_what_is_wanted_soon_is_made_before_what_is_wanted_later(root: Path, redis_conn: redis.Redis) -> None:
+    write(root, "lib/low", body="local low = {n = 0}\nreturn low\n")
+    write(root, "lib/mid", "low", body="local mid = {}\nlow.n = low.n + 1\nfunction mid.two() return 2 end\nreturn mid\n")
+    write(root, "lib/top", "mid", body="local top = {}\nlow.n = low.n + 10\nfunction top.four() return 2 * mid.two() end\nreturn top\n")
+    (root / "flow/used.lua").write_text(
+        '#!lua\n--- @include "low"\n--- @soon "mid"\n--- @later "top"\n'
+        "soon()\nlocal before = low.n\nlater()\nreturn {before, mid.two(), top.four(), low.n}\n",
+        encoding="utf-8",
+    )
+    assert redis_conn.eval(assemble.load("flow/used").source, 0) == [1, 2, 4, 11]
+
+
+def test_a_function_that_nobody_names_is_left_out(root: Path) -> None:
+    """Each by itself: one that stands in one line between others as well."""
+    lines = [f"function low.{name}() return '{name}' end\n" for name in ("one", "two", "three")]
+    write(root, "lib/low", body="local low = {}\n" + "".join(lines) + "function low.four()\n  return 4\nend\nreturn low\n")
+    write_script(root, "flow/top", "low", body="return low.two()\n")
+    assert re.findall(r"function low\.(\w+)", assemble.load("flow/top").source) == ["two"]
+
+
 def test_what_is_lazy_is_made_when_it_is_first_used(root: Path, redis_conn: redis.Redis) -> None:
     """So is what only it needs; whoever holds the table sees it filled."""
     write(root, "lib/low", body="local low = {n = 0}\nreturn low\n")
@@ -191,4 +211,4 @@ def test_a_file_includes_what_it_uses_and_nothing_else(path: Path) -> None:
     own = {path.stem} if path.parent.name == "lib" else set()
     own |= {name for name in NAMES if re.search(rf"local [\w, ]*\b{name}\b|function[^\n(]*\([^)]*\b{name}\b", code)}
     used = {name for name in NAMES if name not in own and re.search(rf"(?<![\w.:]){name}\.\w", code)}
-    assert set(re.findall(r'^--- @(?:include|later|lazy) "(\w+)"$', text, re.MULTILINE)) == used
+    assert set(re.findall(r'^--- @(?:include|soon|later|lazy) "(\w+)"$', text, re.MULTILINE)) == used

@@ -19,6 +19,7 @@
 --- @include "queue"
 --- @include "run"
 --- @include "copies"
+--- @include "ending"
 local q = queue.open(KEYS[1], clock.now(ARGV[1]))
 local base, keep, limit = q.base, num.read(ARGV[2]), num.positive(ARGV[3], 200)
 queue.check(q)
@@ -52,7 +53,7 @@ end
 local function due()
   local rid = redis.call('ZRANGEBYSCORE', ended, '-inf', q.now, 'LIMIT', 0, 1)[1]
   if rid then return rid end
-  if keep > 0 and redis.call('ZCOUNT', ended, '-inf', run.NEVER - 1) > keep then return redis.call('ZRANGE', ended, 0, 0)[1] end
+  if keep > 0 and redis.call('ZCOUNT', ended, '-inf', ending.NEVER - 1) > keep then return redis.call('ZRANGE', ended, 0, 0)[1] end
 end
 
 -- Never a job that has gone to another lane meanwhile (H03).

@@ -23,14 +23,15 @@
 --- @include "keys"
 --- @include "straight"
 --- @include "wake"
+--- @soon "hop"
+--- @soon "direct"
 --- @later "many"
 --- @later "queue"
 --- @later "take"
 --- @lazy "settle"
---- @lazy "run"
---- @lazy "reopen"
---- @lazy "handover"
-local MOST = 64
+--- @lazy "report"
+--- @lazy "handout"
+local MOST, ITEM_UNITS = 64, 8
 
 local now = clock.now(ARGV[1])
 local worker, request, salt = ARGV[2], ARGV[3], ARGV[4]
@@ -41,11 +42,14 @@ if n_items > MOST or want > MOST then return {err = 'BAD_ARGS at most 64 items a
 local base = keys.base(KEYS[1])
 local taken_key = keys.taken(base, worker)
 
+local function first_score(key)
+  return tonumber(types.read('zset', 'ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or math.huge
+end
+
+-- When something is due, and when it is other than a lease.
 local function soonest()
-  local function first_score(key)
-    return tonumber(types.read('zset', 'ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or math.huge
-  end
-  return math.min(first_score(base .. ':delayed'), first_score(base .. ':active'), first_score(keys.live(base)))
+  local other = math.min(first_score(base .. ':delayed'), first_score(keys.live(base)))
+  return math.min(other, first_score(base .. ':active')), other
 end
 
 local last = types.read('string', 'GET', taken_key)
@@ -75,8 +79,9 @@ end
 
 -- Nothing ended, nothing is due: an idle worker looks whether there is something to take. Nearly always there is nothing, and
 -- all that is written is that it waits; or there are plain jobs.
-local at = n_items == 0 and not is_sent_again and soonest() or 0
-local found = at > now and (want == 0 and {} or straight.next(base, want))
+local at, other = 0, 0
+if not is_sent_again then at, other = soonest() end
+local found = n_items == 0 and at > now and (want == 0 and {} or straight.next(base, want))
 if found then
   if #found > 0 then straight.take(base, now, found, salt, holder) end
   for _, job in ipairs(found) do hand_over(job) end
@@ -85,148 +90,68 @@ if found then
   return finish({}, #found < math.max(want, 1) and math.min(at, first_until) or 0, {}, is_more and 1 or 0)
 end
 
+soon()
+-- room: so many bytes of inputs are handed over inline.
+local beat = {
+  anchor = KEYS[1], now = now, argv = ARGV, n_items = n_items, want = want, budget = budget, room = {bytes = 262144}, is_leased = {},
+  is_due = at <= now,
+}
+if n_items > 0 then
+  local ids = {}
+  for i = 1, n_items do ids[i] = ARGV[3 + i * 6] end
+  for i, score in ipairs(types.read('zset', 'ZMSCORE', base .. ':active', unpack(ids))) do beat.is_leased[ids[i]] = score end
+end
+
+-- Simple steps ended and nothing is due. The short way does not count units: one item may use as many as it needs there.
+if n_items > 0 and not beat.is_due and budget >= ITEM_UNITS then
+  local short = hop.read(hop.open(base, now, beat.room), ARGV, 9, n_items, beat.is_leased)
+  local following = direct.plan(short, n_items, want)
+  if following then
+    direct.write(short, salt, holder)
+    for _, job in ipairs(following) do hand_over(job.lease, job.sha, job.fact, job.inputs) end
+    local codes = {}
+    for i = 1, n_items do codes[i] = 'OK' end
+    return finish(codes, #jobs < want and math.min(other, first_score(base .. ':active')) or 0, {}, 0)
+  end
+  beat.short = short
+end
+
 later()
-local q, ctx, codes, to_sweep = queue.open(KEYS[1], now), nil, {}, {}
 
--- What is needed of runs by what is taken: nothing may have been settled.
-local function open_runs()
-  local INLINE_BYTES = 262144
-  if not ctx then ctx = settle.open(q, 0) end
-  if not ctx.bytes then ctx.bytes, ctx.lists = INLINE_BYTES, {} end
-end
-
--- What the id of a step run's job says; nil of a plain job.
-local function step_run(id)
-  local f = keys.parse(id)
-  if f then open_runs() end
-  return f
-end
-
--- What ended, is due or lapsed, and what follows from it.
-local function plan_around_damage()
-  -- Runs that turned out to be damaged, and why: they end here, so that they hold up nobody else.
-  local damaged = {}
-
-  -- All of it in memory: nothing is written before `settle.commit`, so it can be thrown away and done again.
-  local function plan()
-    local UPKEEP, DUE_RUNS = 100, 8
-    local q = queue.open(KEYS[1], now)
-    q.is_taken_from = want > 0
-    local ctx = settle.open(q, budget, damaged)
-    local codes, due, orphans, to_sweep = {}, {}, {}, {}
-    if n_items > 0 then settle.read_leases(ctx, ARGV, 9, 6) end
-    for rid in pairs(damaged) do run.load(ctx, rid) end
-    for i = 1, n_items do
-      local at = 8 + (i - 1) * 6
-      codes[i] = settle.item(ctx, {
-        id = ARGV[at + 1], token = ARGV[at + 2], kind = ARGV[at + 3], number = num.read(ARGV[at + 4]), value = ARGV[at + 5], error = ARGV[at + 6],
-      })
-    end
-    for _, id in ipairs(types.read('zset', 'ZRANGEBYSCORE', base .. ':delayed', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.due(ctx, id) end
-    for _, id in ipairs(types.read('zset', 'ZRANGEBYSCORE', base .. ':active', '-inf', now, 'LIMIT', 0, UPKEEP)) do settle.lapsed(ctx, id) end
-    for _, rid in ipairs(types.read('zset', 'ZRANGEBYSCORE', keys.live(base), '-inf', now, 'LIMIT', 0, DUE_RUNS)) do
-      local r = run.load(ctx, rid)
-      if r and not run.is_over(r) then
-        -- What is queued has a state: without one nobody would ever hear that it ended.
-        if r.open > 0 and redis.call('EXISTS', r.keys.states) == 0 then error({err = 'DAMAGED run ' .. rid .. ': its states are gone'}) end
-        r.was_due = true
-        due[#due + 1] = r
-      elseif r and reopen.is_due(r) then
-        reopen.begin(ctx, r, {}, true, 'asked')
-      else
-        orphans[#orphans + 1] = rid
-      end
-    end
-    settle.conclude(ctx, budget)
-    settle.check(ctx)
-    -- Due without work that can go on: its time to be looked after.
-    for _, r in ipairs(due) do
-      if not run.is_over(r) and not r.is_due then to_sweep[#to_sweep + 1] = r.rid end
-    end
-    return q, ctx, codes, orphans, to_sweep
+-- Everything else: planned, written, and then taken.
+local function go_on()
+  local q, short, ctx, codes, orphans, to_sweep
+  if n_items > 0 or beat.is_due then
+    q, short, ctx, codes, orphans, to_sweep = report.plan(beat)
+  else
+    q, short, codes, orphans, to_sweep = queue.open(KEYS[1], now), hop.open(base, now, beat.room), {}, {}, {}
   end
+  if want > 0 and not is_sent_again then take.check(q) end
+  queue.check_planned(q)
+  hop.write(short)
+  if ctx then settle.commit(ctx) else queue.settle(q) end
+  many.call('ZREM', keys.live(base), orphans)
 
-  while true do
-    local is_good, planned, ctx, codes, orphans, to_sweep = pcall(plan)
-    if is_good then return planned, ctx, codes, orphans, to_sweep end
-    local text = type(planned) == 'table' and planned.err or tostring(planned)
-    local rid = string.match(text, '^DAMAGED run (%w+)') or string.match(text, '^NO_PLAN run (%w+)')
-    if not rid or damaged[rid] then error(planned) end
-    damaged[rid] = text
+  -- Then take.
+  local useless, out = 0, handout.open(q, short, ctx, hand_over)
+  if is_sent_again then
+    handout.again(out, last)
+  elseif want > 0 then
+    useless = handout.fresh(out, want, salt, holder)
   end
-end
+  q.made = {}
+  queue.settle(q)
+  queue.flush(q)
 
-local orphans = {}
-if at <= now then q, ctx, codes, orphans, to_sweep = plan_around_damage() end
-if want > 0 and not is_sent_again then take.check(q) end
-queue.check_planned(q)
-if ctx then settle.commit(ctx) end
-many.call('ZREM', keys.live(base), orphans)
-
--- Then take.
-local function take_again(text)
-  for id, token, seq in string.gmatch(text, '\n([^\n]+) (%x+) (%d+)') do
-    local have = redis.call('HMGET', keys.job(base, id), 'lease_token', 'lock_until_ms', 'attempt', 'max_attempts', 'gid', 'payload')
-    local f = step_run(id)
-    local r = f and run.load(ctx, f.rid)
-    local job = {
-      id = id, token = token, until_ms = num.read(have[2]), attempt = num.read(have[3]), max_attempts = num.read(have[4]), gid = have[5] or '',
-      seq = tonumber(seq), payload = have[6] or '',
-    }
-    if have[1] == token and not f then
-      hand_over(job)
-    elseif have[1] == token and r then
-      hand_over(job, handover.tell(ctx, f))
-    end
+  local is_full = #jobs == want
+  local is_left = (useless > 0 or #jobs > 0 and is_full) and redis.call('EXISTS', base .. ':wait', base .. ':groups:ready') > 0
+  local next_ms = 0
+  if useless > 0 and not is_full and is_left then
+    next_ms = now
+  elseif not is_full or want == 0 then
+    next_ms = soonest()
   end
+  return finish(codes, next_ms, to_sweep, math.max(q.offered, #jobs > 0 and is_full and is_left and 1 or 0))
 end
 
--- Gives how many jobs were taken that are of no use: more of them may stand before what can be begun.
-local function take_new()
-  local TRIES, PAUSED_MS = 10, 5000
-  local function is_held(gid)
-    open_runs()
-    return handover.is_held(ctx, gid)
-  end
-  local t, cancelled, useless = take.open(q, 1, is_held), {}, 0
-  while t and #jobs < want and useless < TRIES do
-    local job = take.next(q, t)
-    if not job then break end
-    local f = step_run(job.id)
-    local verdict = f and handover.verdict(ctx, f) or 'begin'
-    if verdict == 'begin' then
-      take.lease(q, t, job, salt, holder)
-      if f then hand_over(job, handover.tell(ctx, f)) else hand_over(job) end
-    elseif verdict == 'later' then
-      useless = useless + 1
-      take.put_off(q, t, job, now + PAUSED_MS)
-    else
-      useless = useless + 1
-      take.discard(q, t, job)
-      if handover.put_away(ctx, f) then cancelled[#cancelled + 1] = f end
-    end
-  end
-  if t then take.close(q, t) end
-  if #cancelled > 0 then handover.cancel(q, cancelled) end
-  return useless
-end
-
-local useless = 0
-if is_sent_again then
-  take_again(last)
-elseif want > 0 then
-  useless = take_new()
-end
-q.made = {}
-queue.settle(q)
-queue.flush(q)
-
-local is_full = #jobs == want
-local is_left = (useless > 0 or #jobs > 0 and is_full) and redis.call('EXISTS', base .. ':wait', base .. ':groups:ready') > 0
-local next_ms = 0
-if useless > 0 and not is_full and is_left then
-  next_ms = now
-elseif not is_full or want == 0 then
-  next_ms = soonest()
-end
-return finish(codes, next_ms, to_sweep, math.max(q.offered, #jobs > 0 and is_full and is_left and 1 or 0))
+return go_on()

@@ -36,7 +36,7 @@ local function values(ctx, r, ids)
     if is_unread then
       raw[i] = '?'
     elseif raw[i] then
-      ctx.bytes = ctx.bytes - #raw[i]
+      ctx.room.bytes = ctx.room.bytes - #raw[i]
     else
       raw[i] = absent(r, id)
     end
@@ -53,7 +53,7 @@ local function element(ctx, r, list, index)
   local value = epoch and redis.pcall('HGET', run_keys.value(ctx.base, r.rid, list.id, epoch), index)
   if not value then return '~P' end
   if value.err then return '?' end
-  ctx.bytes = ctx.bytes - #value
+  ctx.room.bytes = ctx.room.bytes - #value
   return '=' .. value
 end
 
@@ -70,7 +70,7 @@ local function gather(ctx, r, entry, x)
   for i = 1, n do ids[i] = step .. y .. '-' .. (i - 1) end
   local raw = values(ctx, r, ids)
   -- A list that is larger than what is left of the call's bytes is read by the worker in slices.
-  return ctx.bytes >= 0 and raw or '?'
+  return ctx.room.bytes >= 0 and raw or '?'
 end
 
 -- All inputs of a step run, in the order of the plan.
@@ -80,7 +80,7 @@ function inputs.read(ctx, r, step, x)
   for i, entry in ipairs(record['in'] or {}) do
     local kind = entry[1]
     out[i] = '?'
-    if ctx.bytes > 0 then
+    if ctx.room.bytes > 0 then
       if kind == 'i' then
         wanted[#wanted + 1], at[#at + 1] = ':input', i
       elseif kind == 'r' then

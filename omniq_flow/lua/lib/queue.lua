@@ -9,6 +9,7 @@
 --- @include "num"
 --- @include "keys"
 --- @include "many"
+--- @include "group"
 --- @include "record"
 --- @include "stats"
 --- @include "types"
@@ -66,36 +67,25 @@ function queue.count(q, field, delta)
   stats.add(q.stats, field, delta)
 end
 
--- The index sets serve monitors only: the last word of a call is what is written. score nil = out.
-function queue.index(q, lane, id, score)
+local function index_of(q, lane)
   local set = q.index[lane]
   if not set then
     set = {}
     q.index[lane] = set
   end
-  set[id] = score or false
+  return set
 end
 
--- MGET shows a key of another type as absent, and SET would replace it.
-local function check_group(prefix, have)
-  local expected = {prefix .. ':wait', 'list'}
-  for i, name in ipairs({':inflight', ':limit'}) do
-    if not have[i] then
-      expected[#expected + 1] = prefix .. name
-      expected[#expected + 1] = 'string'
-    end
-  end
-  types.check(expected)
+-- The index sets serve monitors only: the last word of a call is what is written. score nil = out.
+function queue.index(q, lane, id, score)
+  index_of(q, lane)[id] = score or false
 end
 
--- A group with its slots, read and checked once a call. A limit that is absent or not above zero counts as 1.
+-- A group, read and checked once a call.
 function queue.group(q, gid)
   local g = q.groups[gid]
   if not g then
-    local prefix = q.base .. ':g:' .. gid
-    local have = redis.call('MGET', prefix .. ':inflight', prefix .. ':limit')
-    check_group(prefix, have)
-    g = {gid = gid, prefix = prefix, inflight = math.max(num.read(have[1]), 0), limit = num.positive(have[2], 1), has_limit = have[2] and true}
+    g = group.read(q.base, gid)
     q.groups[gid] = g
   end
   return g
@@ -140,7 +130,7 @@ function queue.push(q, id, gid)
   if gid and gid ~= '' then
     local g = queue.group(q, gid)
     g.may_serve = true
-    list, field = g.prefix .. ':wait', 'group_waiting'
+    list, field = g.list, 'group_waiting'
   else
     q.offered = q.offered + 1
   end
@@ -159,8 +149,6 @@ end
 function queue.enqueue(q, id, job)
   local fields, gid = record.fresh(id, job, num.text(q.now)), job.gid
   if gid and gid ~= '' then
-    fields[#fields + 1] = 'gid'
-    fields[#fields + 1] = gid
     q.has_groups = true
     queue.set_limit(queue.group(q, gid), job.limit or 0)
   end
@@ -200,6 +188,42 @@ function queue.complete(q, id)
   queue.write_job(q, id, ended(q, 'completed', 'completed_ms'))
   queue.index(q, 'completed', id, q.now)
   q.completed[#q.completed + 1] = id
+end
+
+-- The leases of many jobs ended well, as `leave_active` and `complete` have it for each. jobs: {id, group}, at least one.
+function queue.succeed(q, jobs)
+  local active, leaving, completed, list = q.active, index_of(q, 'active'), index_of(q, 'completed'), q.completed
+  local now, fields = q.now, ended(q, 'completed', 'completed_ms')
+  for _, job in ipairs(jobs) do
+    local id, g = job.id, job.group
+    active[id], leaving[id], completed[id], q.hashes[id] = false, false, now, fields
+    list[#list + 1] = id
+    if g.inflight > 0 then g.inflight = g.inflight - 1 end
+    g.is_dirty, g.may_serve = true, true
+  end
+  queue.count(q, 'active', -#jobs)
+  queue.stamp(q, 'last_activity_ms')
+end
+
+-- Many new jobs that wait, as `enqueue` has it for each. jobs: as there, with id and group, which has its limit.
+function queue.enqueue_all(q, jobs)
+  local now, at, waiting = q.now, num.text(q.now), index_of(q, 'wait')
+  for _, job in ipairs(jobs) do
+    local id, g = job.id, job.group
+    local ids = q.pushed[g.list]
+    if ids then
+      ids[#ids + 1] = id
+    else
+      q.pushed[g.list] = {id}
+    end
+    g.may_serve, waiting[id], q.hashes[id] = true, now, record.fresh(id, job, at)
+    if q.is_taken_from then q.made[id] = job end
+  end
+  q.has_groups = true
+  queue.count(q, 'group_waiting', #jobs)
+  queue.count(q, 'waiting_total', #jobs)
+  queue.stamp(q, 'last_activity_ms')
+  queue.stamp(q, 'last_enqueue_ms')
 end
 
 function queue.fail(q, id)
@@ -291,7 +315,7 @@ end
 
 -- How many jobs wait in a group: known from the last push, as long as only `take` pops.
 function queue.count_waiting(g)
-  g.waiting = g.waiting or redis.call('LLEN', g.prefix .. ':wait')
+  g.waiting = g.waiting or redis.call('LLEN', g.list)
   return g.waiting
 end
 
@@ -302,7 +326,7 @@ local function settle_groups(q, lengths)
   table.sort(gids)
   for _, gid in ipairs(gids) do
     local g = q.groups[gid]
-    g.waiting = lengths[g.prefix .. ':wait']
+    g.waiting = lengths[g.list]
     if g.new_limit then redis.call('SET', g.prefix .. ':limit', num.text(g.limit)) end
     if g.may_serve and g.inflight < g.limit and queue.count_waiting(g) > 0 then
       queue.make_ready(q, gid, q.now)

@@ -8,12 +8,15 @@ local record = {}
 
 local READ = {'payload', 'gid', 'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms'}
 
--- A job that waits. job: payload, attempts, lease, backoff; now: text.
+-- A job that waits. job: payload, attempts, lease, backoff and, if it has one, gid; now: text. There is room for the fields
+-- of a lease, since a table that grows is made anew.
 function record.fresh(id, job, now)
+  local gid = job.gid ~= '' and job.gid or nil
   return {
     'id', id, 'payload', job.payload, 'state', 'wait', 'attempt', '0', 'max_attempts', num.text(job.attempts),
     'timeout_ms', num.text(job.lease), 'backoff_ms', num.text(job.backoff), 'created_ms', now, 'updated_ms', now,
-    'queued_ms', now, 'first_started_ms', '', 'last_started_ms', '', 'completed_ms', '', 'failed_ms', '',
+    'queued_ms', now, 'first_started_ms', '', 'last_started_ms', '', 'completed_ms', '', 'failed_ms', '', gid and 'gid', gid,
+    nil, nil, nil, nil, nil, nil,
   }
 end
 

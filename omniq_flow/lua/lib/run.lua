@@ -13,9 +13,6 @@
 --- @include "deque"
 local run = {}
 
--- When a run that is kept for ever is to be purged.
-run.NEVER = 9000000000000000
-
 local HEADER = {
   'state', 'sha', 'epoch', 'gen', 'open', 'rev', 'gid', 'limit', 'stop', 'window', 'retention', 'work', 'rest', 'failed', 'check',
   'stopped', 'retry', 'only', 'damage', 'purging', 'paused',

@@ -26,6 +26,9 @@ function run_keys.of(base, rid, g)
   return setmetatable({base = base, rid = rid, derived = rid .. '.' .. g}, by_kind)
 end
 
+-- What the keys of facts of one kind begin with; the run follows.
+function run_keys.prefix(base, kind) return base .. FACTS[kind] end
+
 function run_keys.header(base, rid) return base .. ':flow:r:' .. rid end
 
 function run_keys.value(base, rid, id, epoch)

@@ -10,7 +10,6 @@
 --- @include "keys"
 --- @include "run_keys"
 --- @include "many"
---- @include "types"
 --- @include "queue"
 --- @include "lease"
 --- @include "run"
@@ -26,10 +25,10 @@ local READ_HOLDER = {'flow_worker', 'last_started_ms', 'lock_until_ms', 'timeout
 -- What counts of a handler that ended while its run was being cancelled.
 local KEPT = {ok = true, list = true, skip = true}
 
--- damaged: runs that are to end at once, and why.
-function settle.open(q, budget, damaged)
+-- damaged: runs that are to end at once, and why; is_leased: the score in `active` by id, of all that are settled.
+function settle.open(q, budget, damaged, is_leased)
   local ctx = run.open(q)
-  ctx.damaged = damaged or {}
+  ctx.damaged, ctx.is_leased = damaged or {}, is_leased
   ctx.budget, ctx.values, ctx.stale = budget, {}, {}
   return ctx
 end
@@ -42,14 +41,6 @@ local function read_job(ctx, id)
     is_there = have[3] and true, id = id, token = have[1], gid = have[2], attempt = num.read(have[3]),
     max = math.max(num.read(have[4]), 1), backoff = num.read(have[5]),
   }
-end
-
--- Which of the jobs in `argv` (every `step`-th from `first` on) are leased at all, asked for at once.
-function settle.read_leases(ctx, argv, first, step)
-  local ids = {}
-  for at = first, #argv, step do ids[#ids + 1] = argv[at] end
-  ctx.is_leased = {}
-  for i, score in ipairs(types.read('zset', 'ZMSCORE', ctx.base .. ':active', unpack(ids))) do ctx.is_leased[ids[i]] = score end
 end
 
 local function leave(ctx, job)

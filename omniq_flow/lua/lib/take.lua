@@ -27,10 +27,23 @@ function take.check_groups(q)
   for _, gid in ipairs(redis.call('ZRANGE', q.base .. ':groups:ready', 0, GROUP_POPS - 1)) do queue.group(q, gid) end
 end
 
--- nil if the queue is paused. is_held(gid): whether a group is passed over, and ready no more until somebody makes it so.
-function take.open(q, behind, is_held)
+-- nil if the queue is paused. most: so many jobs are wanted. is_held(gid): whether a group is passed over, and ready no more until
+-- somebody makes it so.
+function take.open(q, most, behind, is_held)
   if redis.call('EXISTS', q.base .. ':paused') == 1 then return nil end
-  return {turn = q.turn, seq = q.seq, leased = 0, tokens = 0, ghosts = 0, behind = behind or 0, is_held = is_held}
+  return {
+    turn = q.turn, seq = q.seq, leased = 0, useless = 0, from_wait = 0, from_group = 0, ghosts = 0, behind = behind or 0, is_held = is_held,
+    most = most, ready = {}, at = 1,
+  }
+end
+
+-- A queued id leaves the index of what waits, whether its job is there or not.
+local function leave_index(q, id)
+  if q.made[id] then
+    q.index.wait[id] = nil
+  else
+    queue.index(q, 'wait', id)
+  end
 end
 
 local function read_job(q, id)
@@ -38,23 +51,12 @@ local function read_job(q, id)
   return made and record.made(id, made, q.hashes[id]) or record.read(q.base, id)
 end
 
--- A queued id whose job is gone; counted out of the lane like one that was taken.
-local function leave_wait(q, id, field)
-  if q.made[id] then
-    q.index.wait[id] = nil
-  else
-    queue.index(q, 'wait', id)
-  end
-  queue.count(q, field, -1)
-  queue.count(q, 'waiting_total', -1)
-end
-
 local function from_wait(q, t)
   while q.n_wait > 0 and t.ghosts < GHOSTS do
     local id = redis.call('LPOP', q.base .. ':wait')
     if not id then return nil end
-    q.n_wait = q.n_wait - 1
-    leave_wait(q, id, 'waiting')
+    q.n_wait, t.from_wait = q.n_wait - 1, t.from_wait + 1
+    leave_index(q, id)
     local job = read_job(q, id)
     if job then return job end
     t.ghosts = t.ghosts + 1
@@ -63,10 +65,11 @@ end
 
 local function from_group(q, t, g)
   while t.ghosts < GHOSTS do
-    local id = redis.call('LPOP', g.prefix .. ':wait')
+    local id = redis.call('LPOP', g.list)
     if not id then return nil end
     if g.waiting then g.waiting = g.waiting - 1 end
-    leave_wait(q, id, 'group_waiting')
+    t.from_group = t.from_group + 1
+    leave_index(q, id)
     local job = read_job(q, id)
     if job then
       g.inflight, g.is_dirty = g.inflight + 1, true
@@ -82,16 +85,29 @@ local function sound_group(q, gid)
   return is_sound and g
 end
 
--- A full group is left out: the slot that frees next makes it ready again (Q19).
-local function from_groups(q, t)
-  for _ = 1, GROUP_POPS do
-    local gid = q.may_be_ready and redis.call('ZPOPMIN', q.base .. ':groups:ready')[1]
+-- The group that is ready for longest; as many are popped at once as jobs are wanted still.
+local function next_ready(q, t)
+  local gid = t.ready[t.at]
+  if not gid then
+    if not q.may_be_ready then return nil end
+    t.ready, t.at = redis.call('ZPOPMIN', q.base .. ':groups:ready', math.max(t.most - t.leased, 1)), 1
+    gid = t.ready[1]
     if not gid then
       q.may_be_ready = false
       return nil
     end
-    queue.count(q, 'groups_ready', -1)
-    local g = not (t.is_held and t.is_held(gid)) and sound_group(q, gid)
+  end
+  t.at = t.at + 2
+  queue.count(q, 'groups_ready', -1)
+  return gid
+end
+
+-- A full group is left out: the slot that frees next makes it ready again (Q19).
+local function from_groups(q, t)
+  for _ = 1, GROUP_POPS do
+    local gid = next_ready(q, t)
+    if not gid then return nil end
+    local g = not (t.is_held and t.is_held(gid)) and (q.groups[gid] or sound_group(q, gid))
     if g and g.inflight < g.limit then
       local job = from_group(q, t, g)
       if g.inflight < g.limit and queue.count_waiting(g) > 0 then
@@ -100,53 +116,68 @@ local function from_groups(q, t)
         queue.make_ready(q, gid, q.now + t.behind / 1024)
         t.behind = t.behind + 1
       end
-      if job then return job, g end
+      if job then return job end
     end
   end
 end
 
 -- The next job, popped from its lane and not yet leased; nil if there is none.
 function take.next(q, t)
-  local first, second = from_groups, from_wait
-  if t.turn and t.turn ~= '0' then first, second = from_wait, from_groups end
-  local job = first(q, t) or second(q, t)
-  if job then t.turn = (t.turn and t.turn ~= '0') and '0' or '1' end
+  local is_second = t.turn and t.turn ~= '0'
+  local job
+  if is_second then
+    job = from_wait(q, t) or from_groups(q, t)
+  else
+    job = from_groups(q, t) or from_wait(q, t)
+  end
+  if job then t.turn = is_second and '0' or '1' end
   return job
 end
 
 -- Leases a popped job; salt and worker as `record.lease` has them.
 function take.lease(q, t, job, salt, worker)
-  t.seq, t.tokens = t.seq + 1, t.tokens + 1
-  redis.call('HSET', keys.job(q.base, job.id), unpack(record.lease(job, q.now, t.seq, salt, worker)))
-  q.hashes[job.id], q.made[job.id] = nil, nil
-  q.active[job.id] = job.until_ms
-  queue.index(q, 'active', job.id, q.now)
-  queue.count(q, 'active', 1)
-  queue.stamp(q, 'last_activity_ms')
-  queue.stamp(q, 'last_reserve_ms')
-  t.leased = t.leased + 1
-  q.offered = q.offered - 1
+  local id, leased = job.id, t.leased + 1
+  t.leased = leased
+  redis.call('HSET', keys.job(q.base, id), unpack(record.lease(job, q.now, t.seq + leased, salt, worker)))
+  q.hashes[id], q.made[id] = nil, nil
+  q.active[id] = job.until_ms
+  queue.index(q, 'active', id, q.now)
 end
 
 -- A popped job that is of no use any more: it completes without a lease.
 function take.discard(q, t, job)
   if job.gid ~= '' then queue.release_slot(q, job.gid) end
   queue.complete(q, job.id)
-  queue.stamp(q, 'last_activity_ms')
-  t.leased = t.leased + 1
+  t.useless = t.useless + 1
 end
 
 -- A popped job that may not begin now: it is delayed, and its attempt was none.
 function take.put_off(q, t, job, due)
   if job.gid ~= '' then queue.release_slot(q, job.gid) end
   queue.delay(q, job.id, due)
-  queue.stamp(q, 'last_activity_ms')
-  t.leased = t.leased + 1
+  t.useless = t.useless + 1
+end
+
+-- What was popped and not needed stands where it stood.
+local function put_back(q, t)
+  for i = t.at, #t.ready, 2 do
+    if redis.call('ZADD', q.base .. ':groups:ready', 'NX', t.ready[i + 1], t.ready[i]) == 0 then queue.count(q, 'groups_ready', -1) end
+  end
 end
 
 function take.close(q, t)
+  put_back(q, t)
   if t.turn ~= q.turn then redis.call('SET', q.base .. ':lane:rr', t.turn) end
-  if t.tokens > 0 then redis.call('INCRBY', q.base .. ':lease:seq', t.tokens) end
+  if t.from_wait > 0 then queue.count(q, 'waiting', -t.from_wait) end
+  if t.from_group > 0 then queue.count(q, 'group_waiting', -t.from_group) end
+  if t.from_wait + t.from_group > 0 then queue.count(q, 'waiting_total', -t.from_wait - t.from_group) end
+  if t.leased > 0 then
+    redis.call('INCRBY', q.base .. ':lease:seq', t.leased)
+    queue.count(q, 'active', t.leased)
+    queue.stamp(q, 'last_reserve_ms')
+    q.offered = q.offered - t.leased
+  end
+  if t.leased + t.useless > 0 then queue.stamp(q, 'last_activity_ms') end
 end
 
 return take

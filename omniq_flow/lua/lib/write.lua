@@ -7,11 +7,11 @@
 --- @include "many"
 --- @include "counter"
 --- @include "deque"
+--- @include "history"
+--- @include "ending"
 --- @include "run"
 --- @include "types"
 local write = {}
-
-local HISTORY = 2000
 
 -- The tallies as they are going to be: what is added up, and when a step began first.
 local function plan_tallies(ctx, r)
@@ -130,20 +130,6 @@ local function write_map(key, map)
   many.call('HSET', key, args)
 end
 
--- Events, and at times a checkpoint: the tallies as they stand, so that older events may go (I15).
-local function write_history(ctx, r)
-  if #r.events == 0 then return end
-  local now, first = num.text(ctx.q.now), r.rev - #r.events
-  local lines = {}
-  for i, text in ipairs(r.events) do lines[i] = num.text(first + i) .. '|' .. now .. '|' .. text end
-  if many.call('RPUSH', r.keys.history, lines) > HISTORY then
-    local have, parts = redis.call('HGETALL', r.keys.tallies), {}
-    for i = 1, #have, 2 do parts[#parts + 1] = have[i] .. '=' .. have[i + 1] end
-    redis.call('RPUSH', r.keys.history, num.text(r.rev) .. '|' .. now .. '|checkpoint ' .. table.concat(parts, ' '))
-    redis.call('LTRIM', r.keys.history, -HISTORY / 2, -1)
-  end
-end
-
 local function write_forgotten(ctx, r)
   for _, old in ipairs(r.forgotten or {}) do
     many.unlink(old.stale)
@@ -188,32 +174,6 @@ local function write_asked(ctx, r)
   end
 end
 
--- A run that is over leaves only facts; its group goes once nobody stands in it (H12). It is due at once if somebody
--- asked for a failure of it to be worked again while it went on.
-local function write_end(ctx, r)
-  local is_asked = r.state == 'failed' and not r.damage and redis.call('EXISTS', r.keys.asked) == 1
-  if is_asked then
-    redis.call('ZADD', keys.live(ctx.base), ctx.q.now, r.rid)
-  else
-    redis.call('ZREM', keys.live(ctx.base), r.rid)
-    redis.call('UNLINK', r.keys.asked)
-  end
-  redis.call('UNLINK', r.keys.only)
-  redis.call('ZADD', keys.ended(ctx.base), r.retention > 0 and ctx.q.now + r.retention or run.NEVER, r.rid)
-  redis.call('UNLINK', r.keys.gates)
-  if r.gid == r.rid then
-    local g = ctx.q.groups[r.gid]
-    local inflight = g and g.inflight or num.read(redis.call('GET', ctx.base .. ':g:' .. r.gid .. ':inflight'))
-    if inflight == 0 and redis.call('EXISTS', ctx.base .. ':g:' .. r.gid .. ':wait') == 0 then
-      if g then
-        g.is_gone = true
-      else
-        redis.call('UNLINK', ctx.base .. ':g:' .. r.gid .. ':inflight', ctx.base .. ':g:' .. r.gid .. ':limit')
-      end
-    end
-  end
-end
-
 -- Due now while there is work that can go on, else looked at again in a while (I13).
 local function write_live(ctx, r)
   local at = r.is_due and ctx.q.now or ctx.q.now + r.check
@@ -239,9 +199,9 @@ function write.run(ctx, r)
   if #r.big > 0 then many.call('SADD', r.keys.big, r.big) end
   many.call('HSET', r.keys.tallies, r.sums)
   write_gates(r)
-  write_history(ctx, r)
+  if #r.events > 0 then history.write(r.keys, ctx.q.now, r.rev, r.events) end
   if run.is_over(r) then
-    if r.has_ended then write_end(ctx, r) end
+    if r.has_ended then ending.write(ctx.q, r) end
   else
     write_live(ctx, r)
   end

@@ -18,7 +18,7 @@ if not now then return {'ERR', 'BAD_NUMBER'} end
 local q = queue.open(KEYS[1], now)
 take.check(q)
 take.check_groups(q)
-local t = take.open(q)
+local t = take.open(q, 1)
 if not t then return {'PAUSED'} end
 local job = take.next(q, t)
 if job then take.lease(q, t, job, '') end
