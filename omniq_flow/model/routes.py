@@ -6,7 +6,7 @@ at a depth counts its inputs that are decided there; a **collection** counts the
 a list step opens a level, whose `entry` steps its expansion starts and whose `all` steps are counted.
 
 A second record beside it, `hop:<step>`, says how far the step is of the simplest kind, which scripts work by a short way:
-outside of all lists, it alone decides each of its consumers.
+outside of all lists it alone decides each of its consumers, or it is an element that is only counted.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def records(plan: Plan) -> dict[str, str]:
     routes = compile_routes(plan)
     packed = {name: _pack(route, plan) for name, route in routes.items()}
     roots = [name for name, r in routes.items() if r.step.depth == 0 and not r.gates[0]]
-    hops = {f"{HOP}{name}": _dense([_followers(route, routes), _outer_inputs(route)]) for name, route in routes.items()}
+    hops = {f"{HOP}{name}": _dense(_hop(route, routes, plan)) for name, route in routes.items()}
     return {**packed, **hops, ROOTS: json.dumps(roots), JSON: plan.json}
 
 
@@ -140,21 +140,38 @@ def _dispatch(step: StepPlan) -> list[int]:
     return [step.options.attempts, step.options.lease_ms, step.options.delay_ms]
 
 
+def _hop(route: Route, routes: dict[str, Route], plan: Plan) -> list[object]:
+    """How far a step is of the simplest kind: followers, inputs and, of an element, its list."""
+    return [_followers(route, routes), _simple_inputs(route, plan), *route.step.level]
+
+
 def _followers(route: Route, routes: dict[str, Route]) -> list[list[str | int]] | int:
-    """The consumers that a step run decides all alone, with what their jobs are made of; 0 if it decides anything else."""
+    """The consumers that a step run decides all alone, with what their jobs are made of; 0 if it decides anything else.
+
+    An element of an outermost list has none, and is counted for those who gather it.
+    """
     consumers = [routes[name] for name, *_ in route.to]
-    is_simple = not (route.step.level or route.up or route.members) and len(consumers) <= MOST_FOLLOWERS
+    if route.step.level:
+        is_counted = route.step.depth == 1 and not consumers and set(route.up) == {1}
+        return [] if is_counted and not route.members else 0
+    is_simple = not (route.up or route.members) and len(consumers) <= MOST_FOLLOWERS
     if not is_simple or any(c.step.level or c.gates != [1] for c in consumers):
         return 0
     return [[c.step.name, *_dispatch(c.step)] for c in consumers]
 
 
-def _outer_inputs(route: Route) -> list[str] | int:
-    """The outputs that are the inputs of a step, if all of them and the step are outside of all lists, else 0."""
-    inputs = handed_over(route.step)
-    if route.step.level or any(i.kind not in ("input", "result") for i in inputs):
-        return 0
-    return [":input" if i.kind == "input" else i.step for i in inputs]
+def _simple_inputs(route: Route, plan: Plan) -> list[str | list[str]] | int:
+    """What a step is handed, if that is only outputs from outside of all lists and (a list of its name) its element of its own
+    outermost list, else 0."""
+    inputs: list[str | list[str]] = []
+    for i in handed_over(route.step):
+        if i.kind == "each" and route.step.level == (i.step,):
+            inputs.append([i.step])
+        elif i.kind == "input" or (i.kind == "result" and not plan.by_name[i.step].level):
+            inputs.append(":input" if i.kind == "input" else i.step)
+        else:
+            return 0
+    return inputs if route.step.depth < 2 else 0
 
 
 def handed_over(step: StepPlan) -> list[InputPlan]:

@@ -52,12 +52,30 @@ def test_there_are_only_so_many_followers(n: int, is_simple: bool) -> None:
     assert bool(found["a"][0]) is is_simple
 
 
-def test_lists_are_not_simple() -> None:
-    """Neither the step that gives one, nor its elements, nor who gathers them."""
+def test_an_element_that_is_only_gathered_has_its_list_beside() -> None:
+    """The step that gives the list is not simple, nor what is handed a gathered list."""
     found = hops(
         step("read", is_list=True),
-        step("scan", InputPlan("page", "each", "read"), level=("read",)),
+        step("scan", InputPlan("page", "each", "read"), InputPlan("n", "input"), result("words"), level=("read",)),
+        step("words"),
         step("sum", InputPlan("pages", "gather", "scan")),
         step("tell", result("sum")),
     )
-    assert found == {"read": [0, []], "scan": [0, 0], "sum": [[["tell", 2, 30_000, 500]], 0], "tell": [[], ["sum"]]}
+    assert found["read"] == [0, []]
+    assert found["scan"] == [[], [["read"], ":input", "words"], "read"]
+    assert found["words"] == [0, []]
+    assert found["sum"] == [[["tell", 2, 30_000, 500]], 0]
+
+
+def test_what_else_an_element_does_is_not_simple() -> None:
+    """Deciding others in its place, giving a list, being inside of two, being gathered by nobody; no element but its own is handed."""
+    found = hops(
+        step("read", is_list=True),
+        step("scan", InputPlan("page", "each", "read"), level=("read",)),
+        step("tidy", result("scan"), level=("read",)),
+        step("cut", InputPlan("page", "each", "read"), level=("read",), is_list=True),
+        step("look", InputPlan("piece", "each", "cut"), level=("read", "cut")),
+        step("sums", InputPlan("pieces", "gather", "look"), level=("read",)),
+    )
+    assert [found[name][0] for name in ("scan", "tidy", "cut", "look", "sums")] == [0, 0, 0, 0, 0]
+    assert [found[name][1] for name in ("scan", "tidy", "cut", "look", "sums")] == [[["read"]], 0, [["read"]], 0, 0]

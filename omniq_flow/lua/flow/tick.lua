@@ -31,7 +31,7 @@
 --- @lazy "settle"
 --- @lazy "report"
 --- @lazy "handout"
-local MOST, ITEM_UNITS = 64, 8
+local MOST = 64
 
 local now = clock.now(ARGV[1])
 local worker, request, salt = ARGV[2], ARGV[3], ARGV[4]
@@ -102,8 +102,8 @@ if n_items > 0 then
   for i, score in ipairs(types.read('zset', 'ZMSCORE', base .. ':active', unpack(ids))) do beat.is_leased[ids[i]] = score end
 end
 
--- Simple steps ended and nothing is due. The short way does not count units: one item may use as many as it needs there.
-if n_items > 0 and not beat.is_due and budget >= ITEM_UNITS then
+-- Simple steps ended and nothing is due.
+if n_items > 0 and not beat.is_due and budget >= hop.UNITS then
   local short = hop.read(hop.open(base, now, beat.room), ARGV, 9, n_items, beat.is_leased)
   local following = direct.plan(short, n_items, want)
   if following then

@@ -89,7 +89,9 @@ end
 -- Writes what was planned; each job has its lease then. salt and worker as `record.lease` has them.
 function direct.write(h, salt, worker)
   local base, now, at, stats, jobs = h.base, h.now, num.text(h.now), h.base .. ':stats', h.jobs
-  types.check({base .. ':idx:active', 'zset', base .. ':idx:completed', 'zset', base .. ':completed', 'list'})
+  types.read('zset', 'ZCARD', base .. ':idx:active')
+  types.read('zset', 'ZCARD', base .. ':idx:completed')
+  types.read('list', 'LLEN', base .. ':completed')
   local turn, seq = order.read(base)
   local active = num.read(types.read('hash', 'HMGET', stats, 'active')[1])
   hop.check(h)
@@ -108,7 +110,6 @@ function direct.write(h, salt, worker)
   end
   redis.call('ZADD', base .. ':active', unpack(leases))
   redis.call('ZADD', base .. ':idx:active', unpack(times))
-  redis.call('SET', base .. ':has_groups', '1')
   if #jobs % 2 == 1 then redis.call('SET', base .. ':lane:rr', turn and turn ~= '0' and '0' or '1') end
   redis.call('INCRBY', base .. ':lease:seq', #jobs)
   redis.call(

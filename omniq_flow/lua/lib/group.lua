@@ -6,18 +6,25 @@
 --- @include "types"
 local group = {}
 
--- Raises if one of its keys has another type.
-function group.read(base, gid)
+-- Its slots. Raises if one of the keys has another type.
+function group.slots(base, gid)
   local prefix = base .. ':g:' .. gid
-  local list, inflight, limit = prefix .. ':wait', prefix .. ':inflight', prefix .. ':limit'
+  local inflight, limit = prefix .. ':inflight', prefix .. ':limit'
   local have = redis.call('MGET', inflight, limit)
   -- MGET shows a key of another type as absent, and SET would replace it.
   if not have[1] then types.check({inflight, 'string'}) end
   if not have[2] then types.check({limit, 'string'}) end
   return {
-    gid = gid, prefix = prefix, list = list, waiting = types.read('list', 'LLEN', list), inflight = math.max(num.read(have[1]), 0),
-    limit = num.positive(have[2], 1), has_limit = have[2] and true,
+    gid = gid, prefix = prefix, list = prefix .. ':wait', inflight = math.max(num.read(have[1]), 0), limit = num.positive(have[2], 1),
+    has_limit = have[2] and true,
   }
+end
+
+-- The same, and how many jobs wait.
+function group.read(base, gid)
+  local g = group.slots(base, gid)
+  g.waiting = types.read('list', 'LLEN', g.list)
+  return g
 end
 
 return group

@@ -1,7 +1,8 @@
 --[[
   The commonest end of a job and its commonest beginning, written straight. A step run outside of all lists succeeds, in
   the first life of a run that goes on and has no work left over, and each of its consumers waits for it alone: it is decided
-  and their jobs are queued. A step run begins whose inputs are outside of all lists as well.
+  and their jobs are queued. Or it is an element that is only counted (`members`). A step run begins whose inputs are outside of all
+  lists, or are its own element.
 
   `settle`, `advance`, `write` and `handover` do the same for all cases; what is not that simple is left to them, and a run is
   left to them for a whole call. The plan says of each step how simple it is (`hop:<step>`): the consumers with what their jobs
@@ -14,11 +15,15 @@
 --- @include "group"
 --- @include "history"
 --- @include "ending"
+--- @include "members"
 local hop = {}
 
 local HEADER = {'state', 'sha', 'epoch', 'open', 'rev', 'work', 'rest', 'retry', 'paused'}
 local KINDS = {'header', 'states', 'outputs', 'tallies', 'history', 'tokens'}
 local INLINE, TOKEN_CHARS = 65536, 12
+
+-- So many units of a budget one item may need (levels §4); here they are not counted.
+hop.UNITS = 8
 
 -- room: the bytes of inputs that a call may hand over still. Groups are as `queue` has them.
 function hop.open(base, now, room)
@@ -34,7 +39,7 @@ local function load(h, rid)
     local have = redis.pcall('HMGET', h.header .. rid, unpack(HEADER))
     local state, paused = have[1], have[9]
     r = (state == 'running' or state == 'failing') and (not paused or paused == '') and {
-      rid = rid, sha = have[2], epoch = have[3], open = num.read(have[4]), rev = num.read(have[5]),
+      rid = rid, sha = have[2], epoch = have[3], open = tonumber(have[4]) or 0, rev = tonumber(have[5]) or 0,
       is_simple = state == 'running' and not have[8] and (have[6] or '0') == '0' and (have[7] or '0') == '0',
     }
     h.runs[rid] = r
@@ -64,10 +69,12 @@ end
 
 -- The item as `settle` wants it, nil if it is not simple.
 local function simple(h, f, id, token, kind, value)
-  if kind ~= 'ok' or token == '' or f.x ~= '' or #value > INLINE then return nil end
+  if kind ~= 'ok' or token == '' or #value > INLINE then return nil end
   local r = load(h, f.rid)
-  local followers = r and r.is_simple and hop.record(h, r.sha, f.step)[1] or 0
-  if followers == 0 then return nil end
+  if not r or not r.is_simple then return nil end
+  local said = hop.record(h, r.sha, f.step)
+  local followers = said[1]
+  if followers == 0 or (f.x == '') == (said[3] ~= nil) then return nil end
   local job = redis.pcall('HMGET', keys.job(h.base, id), 'lease_token', 'gid')
   local gid = job[2]
   if job[1] ~= token or not gid or gid == '' then return nil end
@@ -83,7 +90,7 @@ local function simple(h, f, id, token, kind, value)
     g = group.read(h.base, gid)
     h.groups[gid] = g
   end
-  return g.has_limit and {id = id, f = f, r = r, group = g, token = token, value = '=' .. value, followers = followers} or nil
+  return g.has_limit and {id = id, f = f, r = r, group = g, token = token, value = '=' .. value, followers = followers, list = said[3]} or nil
 end
 
 -- Reads those of a beat's items (n, six arguments each from `first` on) that are simple: `items`, by their number. is_leased: by
@@ -97,6 +104,17 @@ function hop.read(h, argv, first, n, is_leased)
     items[i] = f and is_leased[id] and not seen[id] and simple(h, f, id, argv[at + 1], argv[at + 2], argv[at + 4]) or nil
     if f and not items[i] then others[f.rid] = true end
     seen[id] = true
+  end
+  local lists = {}
+  for _, item in pairs(items) do
+    if item.list then lists[item.r] = true end
+  end
+  for r in pairs(lists) do
+    local own = {}
+    for i = 1, n do
+      if items[i] and items[i].r == r then own[#own + 1] = items[i] end
+    end
+    if not members.read(h, r, own) then others[r.rid] = true end
   end
   for rid in pairs(others) do h.runs[rid] = false end
   for i, item in pairs(items) do
@@ -143,6 +161,7 @@ function hop.check(h)
     is_sound('HLEN', 'hash', h.tokens .. r.rid)
     is_sound('HLEN', 'hash', h.tallies .. r.rid)
     is_sound('LLEN', 'list', h.history .. r.rid)
+    if r.collections then members.check(h, r) end
     if r.open == 0 then
       types.check({keys.ended(h.base), 'zset'})
       local have = redis.call('HMGET', h.header .. r.rid, 'gen', 'retention')
@@ -185,7 +204,15 @@ function hop.write(h)
   local at = num.text(h.now)
   for _, r in ipairs(h.touched) do
     local rid, rev, lines = r.rid, r.rev, {}
-    for _, item in ipairs(r.items) do rev = write(h, r, item, at, rev, lines) end
+    if r.collections then members.write(h, r, at) end
+    for _, item in ipairs(r.items) do
+      if item.list then
+        rev = rev + 1
+        lines[#lines + 1] = rev .. '|' .. at .. '|D ' .. item.f.id .. ' ' .. item.f.epoch
+      else
+        rev = write(h, r, item, at, rev, lines)
+      end
+    end
     local header, open = h.header .. rid, num.text(r.open)
     if r.state then
       rev = rev + 1
@@ -213,21 +240,46 @@ local function told_before(r, id, wanted)
   end
 end
 
+-- An element of a list that is outside of all others; nil if it cannot be read.
+local function element(h, r, list, x)
+  r.lists = r.lists or {}
+  local epoch = r.lists[list]
+  if not epoch then
+    epoch = string.match(redis.call('HGET', h.states .. r.rid, list) or '', '^D(%d+)')
+    r.lists[list] = epoch
+  end
+  local value = epoch and redis.call('HGET', run_keys.value(h.base, r.rid, list, epoch), string.sub(x, 2))
+  return value and '=' .. value
+end
+
+local function inputs_of(h, r, f, wanted)
+  local given, ids, at = {}, {}, {}
+  for i, input in ipairs(wanted) do
+    if type(input) == 'table' then
+      given[i] = element(h, r, input[1], f.x)
+    else
+      ids[#ids + 1], at[#at + 1] = input, i
+    end
+  end
+  if #ids > 0 then
+    for k, value in ipairs(redis.call('HMGET', h.outputs .. f.rid, unpack(ids))) do given[at[k]] = value end
+  end
+  return given
+end
+
 local function begin(h, f)
-  local r = f.x == '' and load(h, f.rid)
+  local r = load(h, f.rid)
   local wanted = r and hop.record(h, r.sha, f.step)[2] or 0
   if wanted == 0 then return nil end
   local fact, value = told_before(r, f.id, wanted)
   if not fact then fact = redis.call('HGET', h.states .. f.rid, f.id) end
   if not waits_for(fact, f.epoch) then return nil end
-  local room = h.room
+  local inputs, room, size = {value}, h.room, 0
   if room.bytes <= 0 then
-    local unread = {}
-    for i = 1, #wanted do unread[i] = '?' end
-    return r.sha, fact, unread
+    for i = 1, #wanted do inputs[i] = '?' end
+    return r.sha, fact, inputs
   end
-  local inputs = value and {value} or #wanted > 0 and redis.call('HMGET', h.outputs .. f.rid, unpack(wanted)) or {}
-  local size = 0
+  if not value then inputs = inputs_of(h, r, f, wanted) end
   for i = 1, #wanted do
     if not inputs[i] then return nil end
     size = size + #inputs[i]

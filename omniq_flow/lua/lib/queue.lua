@@ -106,12 +106,21 @@ function queue.release_slot(q, gid)
   end
 end
 
-function queue.make_ready(q, gid, score)
-  if redis.call('ZADD', q.base .. ':groups:ready', 'NX', score, gid) == 1 then
-    queue.count(q, 'groups_ready', 1)
-    q.offered = q.offered + 1
+-- ready: score, group, score, group, …
+local function make_ready(q, ready)
+  local SLICE, added = 1000, 0
+  for i = 1, #ready, SLICE do
+    added = added + redis.call('ZADD', q.base .. ':groups:ready', 'NX', unpack(ready, i, math.min(i + SLICE - 1, #ready)))
+  end
+  if added > 0 then
+    queue.count(q, 'groups_ready', added)
+    q.offered = q.offered + added
     q.may_be_ready = true
   end
+end
+
+function queue.make_ready(q, gid, score)
+  make_ready(q, {score, gid})
 end
 
 -- Fields of a job's hash, written at `settle`.
@@ -321,21 +330,19 @@ end
 
 -- lengths: of the lists that were pushed to.
 local function settle_groups(q, lengths)
-  local gids = {}
-  for gid in pairs(q.groups) do gids[#gids + 1] = gid end
-  table.sort(gids)
-  for _, gid in ipairs(gids) do
-    local g = q.groups[gid]
+  local ready, n = {}, 0
+  for gid, g in pairs(q.groups) do
     g.waiting = lengths[g.list]
     if g.new_limit then redis.call('SET', g.prefix .. ':limit', num.text(g.limit)) end
     if g.may_serve and g.inflight < g.limit and queue.count_waiting(g) > 0 then
-      queue.make_ready(q, gid, q.now)
+      ready[n + 1], ready[n + 2], n = q.now, gid, n + 2
     elseif g.was_cut and redis.call('ZREM', q.base .. ':groups:ready', gid) == 1 then
       -- It lost waiting jobs, and none of it can be taken now (Q12).
       queue.count(q, 'groups_ready', -1)
     end
     g.new_limit, g.may_serve, g.was_cut = nil, nil, nil
   end
+  if n > 0 then make_ready(q, ready) end
 end
 
 -- Writes jobs, lanes and groups; `take` may follow, so jobs that were just made are kept for it.

@@ -6,7 +6,7 @@
 --- @include "keys"
 local record = {}
 
-local READ = {'payload', 'gid', 'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms'}
+local READ = {'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms', 'payload', 'gid'}
 
 -- A job that waits. job: payload, attempts, lease, backoff and, if it has one, gid; now: text. There is room for the fields
 -- of a lease, since a table that grows is made anew.
@@ -25,13 +25,18 @@ function record.delay(fields, due)
   fields[6], fields[#fields + 1], fields[#fields + 2] = 'delayed', 'due_ms', due
 end
 
--- A queued job; nil if there is none (D9).
-function record.read(base, id)
-  local job = redis.pcall('HMGET', keys.job(base, id), unpack(READ))
-  if job.err or not job[1] and not job[5] then return nil end
+-- A queued job; nil if there is none (D9). gid: of a step run's job, which needs no payload to be worked.
+function record.read(base, id, gid)
+  local job
+  if gid then
+    job = redis.pcall('HMGET', keys.job(base, id), 'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms')
+  else
+    job = redis.pcall('HMGET', keys.job(base, id), unpack(READ))
+  end
+  if job.err or not job[3] and not job[5] then return nil end
   return {
-    id = id, payload = job[1] or '', gid = job[2] or '', lease = num.positive(job[3], 60000),
-    attempt = num.read(job[4]), max_attempts = num.read(job[5]), is_first = not job[6] or job[6] == '',
+    id = id, payload = job[5] or '', gid = gid or job[6] or '', lease = num.positive(job[1], 60000),
+    attempt = num.read(job[2]), max_attempts = num.read(job[3]), is_first = not job[4] or job[4] == '',
   }
 end
 

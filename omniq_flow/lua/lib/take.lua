@@ -7,6 +7,7 @@
 --- @include "record"
 --- @include "order"
 --- @include "stats"
+--- @include "group"
 --- @include "queue"
 local take = {}
 local GROUP_POPS, GHOSTS = 10, 10
@@ -28,7 +29,7 @@ function take.check_groups(q)
 end
 
 -- nil if the queue is paused. most: so many jobs are wanted. is_held(gid): whether a group is passed over, and ready no more until
--- somebody makes it so.
+-- somebody makes it so; who says so is a beat, which needs no payload of a step run's job.
 function take.open(q, most, behind, is_held)
   if redis.call('EXISTS', q.base .. ':paused') == 1 then return nil end
   return {
@@ -46,9 +47,9 @@ local function leave_index(q, id)
   end
 end
 
-local function read_job(q, id)
+local function read_job(q, id, gid)
   local made = q.made[id]
-  return made and record.made(id, made, q.hashes[id]) or record.read(q.base, id)
+  return made and record.made(id, made, q.hashes[id]) or record.read(q.base, id, gid)
 end
 
 local function from_wait(q, t)
@@ -65,12 +66,13 @@ end
 
 local function from_group(q, t, g)
   while t.ghosts < GHOSTS do
-    local id = redis.call('LPOP', g.list)
-    if not id then return nil end
+    local id = redis.pcall('LPOP', g.list)
+    -- Nothing waits, or the list is something else: passed over, it must not stop the others half-way.
+    if type(id) ~= 'string' then return nil end
     if g.waiting then g.waiting = g.waiting - 1 end
     t.from_group = t.from_group + 1
     leave_index(q, id)
-    local job = read_job(q, id)
+    local job = read_job(q, id, t.is_held and keys.parse(id) and g.gid)
     if job then
       g.inflight, g.is_dirty = g.inflight + 1, true
       return job
@@ -79,10 +81,16 @@ local function from_group(q, t, g)
   end
 end
 
--- A group with a key of another type is passed over: it must not stop the others half-way.
-local function sound_group(q, gid)
-  local is_sound, g = pcall(queue.group, q, gid)
+-- A group that was not met yet; false if a key of it has another type.
+local function meet_group(q, gid)
+  local is_sound, g = pcall(group.slots, q.base, gid)
+  if is_sound then q.groups[gid] = g end
   return is_sound and g
+end
+
+local function has_waiting(g)
+  if not g.waiting then g.waiting = tonumber(redis.pcall('LLEN', g.list)) or 0 end
+  return g.waiting > 0
 end
 
 -- The group that is ready for longest; as many are popped at once as jobs are wanted still.
@@ -90,16 +98,26 @@ local function next_ready(q, t)
   local gid = t.ready[t.at]
   if not gid then
     if not q.may_be_ready then return nil end
-    t.ready, t.at = redis.call('ZPOPMIN', q.base .. ':groups:ready', math.max(t.most - t.leased, 1)), 1
+    local most = math.max(t.most - t.leased, 1)
+    t.ready, t.at = redis.call('ZPOPMIN', q.base .. ':groups:ready', most), 1
+    local n = #t.ready / 2
+    q.may_be_ready = n == most
+    if n == 0 then return nil end
+    queue.count(q, 'groups_ready', -n)
     gid = t.ready[1]
-    if not gid then
-      q.may_be_ready = false
-      return nil
-    end
   end
   t.at = t.at + 2
-  queue.count(q, 'groups_ready', -1)
   return gid
+end
+
+-- Who was served goes behind those who were not, within one ms too: equal scores are ordered by name. OmniQ's own operation
+-- (behind = 0) writes whole numbers. Once all that are ready are popped, the end of them is as good a place as the ready set.
+local function ready_again(q, t, gid)
+  local score = q.now + t.behind / 1024
+  t.behind = t.behind + 1
+  if q.may_be_ready then return queue.make_ready(q, gid, score) end
+  local n = #t.ready
+  t.ready[n + 1], t.ready[n + 2], q.offered = gid, score, q.offered + 1
 end
 
 -- A full group is left out: the slot that frees next makes it ready again (Q19).
@@ -107,15 +125,10 @@ local function from_groups(q, t)
   for _ = 1, GROUP_POPS do
     local gid = next_ready(q, t)
     if not gid then return nil end
-    local g = not (t.is_held and t.is_held(gid)) and (q.groups[gid] or sound_group(q, gid))
+    local g = not (t.is_held and t.is_held(gid)) and (q.groups[gid] or meet_group(q, gid))
     if g and g.inflight < g.limit then
       local job = from_group(q, t, g)
-      if g.inflight < g.limit and queue.count_waiting(g) > 0 then
-        -- Who was served goes behind those who were not, within one ms too: equal scores are ordered by name. OmniQ's own
-        -- operation (behind = 0) writes whole numbers.
-        queue.make_ready(q, gid, q.now + t.behind / 1024)
-        t.behind = t.behind + 1
-      end
+      if g.inflight < g.limit and has_waiting(g) then ready_again(q, t, gid) end
       if job then return job end
     end
   end
@@ -160,9 +173,11 @@ end
 
 -- What was popped and not needed stands where it stood.
 local function put_back(q, t)
+  local added = 0
   for i = t.at, #t.ready, 2 do
-    if redis.call('ZADD', q.base .. ':groups:ready', 'NX', t.ready[i + 1], t.ready[i]) == 0 then queue.count(q, 'groups_ready', -1) end
+    added = added + redis.call('ZADD', q.base .. ':groups:ready', 'NX', t.ready[i + 1], t.ready[i])
   end
+  if added > 0 then queue.count(q, 'groups_ready', added) end
 end
 
 function take.close(q, t)
