@@ -11,6 +11,7 @@ import redis
 
 from omniq_flow.errors import OmniqFlowError
 from omniq_flow.model.plan import InputPlan, Plan, StepPlan
+from omniq_flow.model.states import RunState
 from omniq_flow.ops import keys
 from omniq_flow.ops.ticks import OutcomeKind, Settled, Taken, TickReply
 from tests.conformance.kit import dump
@@ -64,7 +65,8 @@ class Play:
             scan = step(
                 "scan", each("read"), *self.rng.sample((result("rules"), InputPlan("n", "input")), k=self.rng.randrange(3)), level=("read",)
             )
-            return self.desk.plan(step("read", is_list=True), scan, step("rules"), step("sum", gather("scan")), step("tell", result("sum")))
+            ends = (step("rules"), step("sum", gather("scan")), step("tell", result("sum")))
+            return self.desk.plan(step("read", is_list=True), scan, *ends, window=self.rng.choice((2, 1_000)))
         steps = [step("s0")]
         for n in range(1, self.rng.randint(2, 9)):
             producers = self.rng.sample(steps[-3:], k=1 if self.is_calm or self.rng.random() < 0.8 or n == 1 else 2)
@@ -280,16 +282,19 @@ def test_what_somebody_else_did_is_met_alike(desk: Desk, case: str) -> None:
     both_ways(desk, scenario)
 
 
-def test_a_run_with_work_left_over_goes_the_long_way(desk: Desk) -> None:
-    """A list that is longer than a call makes is being opened while another step ends."""
-
+def test_an_element_that_ends_lets_the_next_one_into_its_window(desk: Desk) -> None:
     def scenario() -> Iterator[TickReply]:
-        steps = (step("read", is_list=True), step("scan", each("read"), level=("read",)), step("a"), step("b", result("a")))
-        desk.start(desk.plan(*steps))
-        read, a = desk.tick(take=2, request="1").taken
-        desk.stage(read, *(b"%d" % n for n in range(600)))
-        yield desk.tick(Settled(read.job_id, read.token, "list", 600), take=0, request="2")
-        yield desk.tick(Settled(a.job_id, a.token, "ok", 0, b"1"), take=8, request="3", budget=8)
+        steps = (step("read", is_list=True), step("scan", each("read"), level=("read",)), step("sum", gather("scan")))
+        desk.start(desk.plan(*steps, window=2))
+        (read,) = desk.tick(take=1, request="1").taken
+        desk.stage(read, *(b"%d" % n for n in range(30)))
+        taken = desk.tick(Settled(read.job_id, read.token, "list", 30), take=2, request="2").taken
+        for n in range(15):
+            reply = desk.tick(*(Settled(t.job_id, t.token, "ok", 0, b"1") for t in taken), take=2, request=f"r{n}")
+            taken = reply.taken
+            yield reply
+        assert desk.header().state is RunState.RUNNING
+        assert [t.flow and t.flow.step_run.step for t in taken] == ["sum"]
 
     both_ways(desk, scenario)
 

@@ -74,7 +74,7 @@ local function simple(h, f, id, token, kind, value)
   if not r or not r.is_simple then return nil end
   local said = hop.record(h, r.sha, f.step)
   local followers = said[1]
-  if followers == 0 or (f.x == '') == (said[3] ~= nil) then return nil end
+  if followers == 0 then return nil end
   local job = redis.pcall('HMGET', keys.job(h.base, id), 'lease_token', 'gid')
   local gid = job[2]
   if job[1] ~= token or not gid or gid == '' then return nil end
