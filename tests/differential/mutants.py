@@ -33,7 +33,7 @@ class Mutant:
 REFUSED = "  if job.holds_slot then queue.release_slot(q, job.gid) end\n"
 QUICK = (
     Mutant("publishing forgets the group's limit", "enqueue", "if limit > 0 and not g.has_limit then", "if false then"),
-    Mutant("reserve gives two turns to groups", "reserve", "t.turn = (t.turn and t.turn ~= '0') and '0' or '1'", "t.turn = '0'"),
+    Mutant("reserve gives two turns to groups", "reserve", "t.turn = is_second and '0' or '1'", "t.turn = '0'"),
     Mutant("a success keeps its slot", "ack_success", "math.max(g.inflight - 1, 0)", "g.inflight"),
     Mutant("a failure has one attempt more", "ack_fail", "if job.attempt >= job.max then", "if job.attempt > job.max then"),
     Mutant("a retry keeps the attempts", "retry_failed", "'attempt', '0', 'updated_ms'", "'updated_ms'"),
