@@ -40,11 +40,11 @@ QUICK = (
     Mutant("a removal leaves the index set", "remove_job", "queue.index(q, job.rule.index, job.id)", ""),
 )  # fmt: skip
 OTHERS = (
-    Mutant("a known id is published again", "enqueue", "if redis.call('EXISTS', job) == 1 then", "if false then"),
+    Mutant("a known id is published again", "enqueue", "if redis.call('EXISTS', hash) == 1 then", "if false then"),
     Mutant("a due time of now is later", "enqueue", "if job.due and job.due > q.now then", "if job.due and job.due >= q.now then"),
     Mutant("a full group is served", "reserve", "if g and g.inflight < g.limit then", "if g then"),
-    Mutant("a ghost is leased", "reserve", "if job.err or not job[1] and not job[5] then return nil end", "if job.err then return nil end"),
-    Mutant("the first start is written each time", "reserve", "is_first = not job[6] or job[6] == ''", "is_first = true"),
+    Mutant("a ghost is leased", "reserve", "if job.err or not job[3] and not job[5] then return nil end", "if job.err then return nil end"),
+    Mutant("the first start is written each time", "reserve", "is_first = not job[4] or job[4] == ''", "is_first = true"),
     Mutant("a heartbeat adds to the deadline", "heartbeat", "num.text(now + job.timeout)", "num.text(now + 1 + job.timeout)"),
     Mutant("any token extends", "heartbeat", "if job.token ~= token then", "if false then"),
     Mutant("trimming deletes what lives", "ack_success", "redis.pcall('HGET', keys.job(q.base, id), 'state') == 'completed'", "true"),
@@ -60,17 +60,21 @@ OTHERS = (
     Mutant("a batch retries what has not failed", "retry_failed_batch", "if have[1] ~= 'failed' or", "if"),
     Mutant("a batch takes one more", "retry_failed_batch", "local MOST = 100", "local MOST = 500"),
     Mutant("a refused removal frees a slot", "remove_jobs_batch", "  if not take_out", REFUSED + "  if not take_out"),
-    Mutant("an emptied group stays ready", "remove_job", "if redis.call('ZREM', q.base .. ':groups:ready', gid)", "if 0"),
+    Mutant("an emptied group stays ready", "remove_job", "elseif g.was_cut and redis.call('ZREM'", "elseif false and redis.call('ZREM'"),
     Mutant("a child counts each time", "child_ack", "if added > 0 then\n", "if true then\n    added = 1\n"),
     Mutant("a counter starts over", "childs_init", "if redis.call('EXISTS', base .. ':count') == 1 then", "if false then"),
-    Mutant("counters fall below zero", "reserve", "elseif after - sum + low < 0 then", "elseif false then"),
+    Mutant("counters fall below zero", "reserve", "math.max(num.read(have), -(s.low[field] or 0))", "num.read(have)"),
 )  # fmt: skip
 MUTANTS = QUICK + OTHERS
 
 
+def stale() -> list[Mutant]:
+    """Those whose text is in no script any more, so that they break nothing."""
+    return [mutant for mutant in MUTANTS if our_sources(mutant.alter) == our_sources()]
+
+
 def first_fault(conn: redis.Redis, mutant: Mutant, seed: int, most: int = MOST_SEQUENCES) -> tuple[int, Fault | None]:
     """How many sequences it takes until something is seen, and what."""
-    assert our_sources(mutant.alter) != our_sources(), f"{mutant.what}: {mutant.script} has no {mutant.old!r}"
     sides = Sides(Scripts(conn, our_sources(mutant.alter)), Model())
     for n in range(most):
         if fault := draw(sides, f"{seed}/{n}"):

@@ -124,7 +124,11 @@ WORKERS = (
         "local deadline = q.now + num.positive(have[2], 60000)",
         "local deadline = q.now + 1 + num.positive(have[2], 60000)",
     ),
-    Mutant("a useless job is handed out", "return fact and run.is_going(r) and string.match(fact, '^Q(%d+)') == f.epoch", "return fact"),
+    Mutant(
+        "a useless job is handed out",
+        "if not (fact and run.is_going(r) and string.match(fact",
+        "if not (fact and (run.is_going(r) or true) or string.match(fact",
+    ),
 )
 LIVES = (
     Mutant(
@@ -135,7 +139,7 @@ LIVES = (
     Mutant("a kept failure does not fail the run", "if kept == 'f' then meet_failure(ctx, r, c) end", ""),
     Mutant("every failure is asked for", "  if not r.only then return true end\n", "  if true then return true end\n"),
     Mutant("no failure is asked for", "or letter == 'F' and run.is_asked(r, id, epoch) then", "or false then"),
-    Mutant("what was asked for is not noted in a going run", "  many.call('SADD', r.keys.asked, r.asking)\n", ""),
+    Mutant("what was asked for is not noted in a going run", "  if #r.asking > 0 then many.call('SADD', r.keys.asked, r.asking) end\n", ""),
     Mutant("what a retry works is lost between calls", "redis.call('RENAME', r.keys.asked, r.keys.only)", "local _"),
     Mutant("steps are not done again", "or math.max(stamp, run.redone(r, c))", "or stamp"),
     Mutant(
@@ -159,9 +163,9 @@ LIVES = (
     Mutant("older failed jobs are not purged", "  many.call('SADD', r.keys.superseded, r.old)\n", ""),
     Mutant("elements are known twice", "  run.know_nothing(r)\n", ""),
     Mutant("a retried run is still to be purged", "  redis.call('ZREM', keys.ended(ctx.base), r.rid)\n  if r.only", "  if r.only"),
-    Mutant("a revived job is only put away", " else adopt(job) end", " end"),
+    Mutant("a revived job is only put away", "  reopen.adopt(ctx, r, f)\n  return false", "  return false"),
     Mutant("a run is not retried for what was asked", "elseif r and reopen.is_due(r) then", "elseif false then"),
-    Mutant("a run that ends forgets what was asked", "local is_asked = r.state == 'failed' and", "local is_asked = false and"),
+    Mutant("a run that ends forgets what was asked", "if r.state == 'failed' and not r.damage and", "if false and"),
     Mutant(
         "a removed job leaves its step run waiting",
         '    settle.fail_step(ctx, r, f, \'{"type":"JobRemoved"',
@@ -177,7 +181,7 @@ STEERING = (
     Mutant(
         "a cancel keeps what is derived", "  run.forget(ctx, r)\n  run.put(r, 'state', 'cancelling')", "  run.put(r, 'state', 'cancelling')"
     ),
-    Mutant("a cancelled run is handed out", "return fact and run.is_going(r) and", "return fact and"),
+    Mutant("a cancelled run is handed out", "if not (fact and run.is_going(r) and", "if not (fact and"),
     Mutant("a failure of a cancelled run is tried again", "if r and r.state == 'cancelling' and not KEPT[item.kind] then", "if false then"),
     Mutant("a success of a cancelled run is thrown away", "local KEPT = {ok = true, list = true, skip = true}", "local KEPT = {}"),
     Mutant(
@@ -186,11 +190,18 @@ STEERING = (
     Mutant(
         "delayed jobs of a cancelled run stay", "  if state == 'delayed' then\n    queue.drop_due(q, id)", "  if state == 'delayed' then"
     ),
-    Mutant("a cancelled job that is taken leaves its step run open", "  if #cancelled > 0 then cancel_taken(cancelled) end\n", ""),
+    Mutant("a cancelled job that is taken leaves its step run open", "  if #cancelled > 0 then handover.cancel(q, cancelled) end\n", ""),
     Mutant("a group without work stays ready", "elseif g.was_cut and redis.call('ZREM'", "elseif false and redis.call('ZREM'"),
     Mutant("nobody is told of a cancel", "return fact and r.state ~= 'cancelling' and", "return fact and"),
     Mutant("a paused run's group is served", "  return is_good and r and r.gid == gid and run.is_paused(r)", "  return false"),
-    Mutant("a paused run's jobs are taken from shared lists", "return f and run.is_paused(run.load(ctx, f.rid))", "return false"),
+    Mutant("a paused run's jobs are taken from shared lists", "  return run.is_paused(r) and 'later' or 'begin'", "  return 'begin'"),
+    Mutant(
+        "a step that follows at once is not told in its run",
+        "    redis.call('HSET', states, step, 'D' .. epoch, c, fact)\n",
+        "    redis.call('HSET', states, step, 'D' .. epoch)\n",
+    ),
+    Mutant("the last element of a list is only counted", "if #c.items >= c.left then return false end", ""),
+    Mutant("what follows at once takes no slot", "    g.inflight = g.inflight + 1\n  end\n  for _, item", "  end\n  for _, item"),
     Mutant("a resume leaves its group behind", "if r.gid == r.rid then queue.group(q, r.gid).may_serve = true end", ""),
 )
 RERUNS = (
@@ -226,6 +237,11 @@ def first_fault(conn: redis.Redis, alter: Alter, seed: int, most: int = MOST_FLO
             return flows + 1, outcome
         flows += outcome["flows"]
     return flows, None
+
+
+def stale() -> list[Mutant]:
+    """Those whose text is in no script any more, so that they break nothing."""
+    return [mutant for mutant in MUTANTS if not mutant.applies_to()]
 
 
 def show_all(conn: redis.Redis, seed: int) -> int:
