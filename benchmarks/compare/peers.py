@@ -11,6 +11,7 @@ FLOOR = "floor"
 
 PEERS = (
     Peer(OURS),
+    Peer(OURS, "c100"),
     Peer(OURS, "threads"),
     # It works plain jobs and nothing else.
     Peer(OURS, "consume", leaves_out=("w2", "hop", "w3", "w6")),

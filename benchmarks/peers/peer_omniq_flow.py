@@ -1,7 +1,7 @@
 """OmniQ Flow, as it stands in this repository: plain jobs through `publish_many`, chain and fan-in as flows.
 
-Its worker is `omniq-flow worker` with its defaults. Variants: '' has async handlers, `threads` sync ones; `consume` works the
-plain jobs (and nothing else) with `consume()` and a sync handler.
+Its worker is `omniq-flow worker` with its defaults. Variants: '' has async handlers, `c100` room for 100 of them at once, `threads`
+sync ones; `consume` works the plain jobs (and nothing else) with `consume()` and a sync handler.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ sys.path.insert(0, str(PROJECT / "flows"))
 def work() -> None:
     if probe.VARIANT != "consume":
         os.chdir(PROJECT)
-        os.execv(sys.executable, [sys.executable, "-m", "omniq_flow.cli.main", "worker", "--url", probe.URL])
+        room = ["--concurrency", "100"] if probe.VARIANT == "c100" else []
+        os.execv(sys.executable, [sys.executable, "-m", "omniq_flow.cli.main", "worker", "--url", probe.URL, *room])
     with OmniqClient(redis_url=probe.URL) as client:
         client.consume(queue="bench", handler=handle)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_QUEUE = 128
 MAX_STEP = 40
@@ -61,11 +62,17 @@ class StepRun:
     @classmethod
     def parse(cls, text: str) -> StepRun:
         """Read either form, `read-3-7` or `read[3][7]`; `ValueError` for anything else."""
-        if found := _STEP_RUN.fullmatch(text):
-            return cls(found[1], tuple(int(i) for i in found[2].split("-")[1:]))
-        if found := _SHOWN.fullmatch(text):
-            return cls(found[1], tuple(int(i) for i in re.findall(r"\d+", found[2])))
-        raise ValueError(f"{text!r} is no step run; write read, read-3 or read[3]")
+        return _step_run(text)
+
+
+# A worker reads the same few names over and over.
+@lru_cache(maxsize=4_096)
+def _step_run(text: str) -> StepRun:
+    if found := _STEP_RUN.fullmatch(text):
+        return StepRun(found[1], tuple(int(i) for i in found[2].split("-")[1:]))
+    if found := _SHOWN.fullmatch(text):
+        return StepRun(found[1], tuple(int(i) for i in re.findall(r"\d+", found[2])))
+    raise ValueError(f"{text!r} is no step run; write read, read-3 or read[3]")
 
 
 @dataclass(frozen=True, slots=True)

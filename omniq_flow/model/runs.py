@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ulid import ULID
 
@@ -28,13 +29,17 @@ class Fact:
     @classmethod
     def parse(cls, text: str | bytes | None) -> Fact:
         """No record means pending."""
-        if not text:
-            return cls()
-        text = text.decode() if isinstance(text, bytes) else text
-        rest, _, losses = text[1:].partition("~")
-        rest, _, inputs = rest.partition("^")
-        epoch, _, length = rest.partition(":")
-        return cls(StepState(text[0]), int(epoch), int(length or 0), int(inputs or 0), int(losses or 0))
+        return _fact(text) if text else cls()
+
+
+# Nearly all facts of a worker are the same few.
+@lru_cache(maxsize=1_024)
+def _fact(text: str | bytes) -> Fact:
+    text = text.decode() if isinstance(text, bytes) else text
+    rest, _, losses = text[1:].partition("~")
+    rest, _, inputs = rest.partition("^")
+    epoch, _, length = rest.partition(":")
+    return Fact(StepState(text[0]), int(epoch), int(length or 0), int(inputs or 0), int(losses or 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ def text(value: bytes | str | None) -> str:
 
 def number(value: bytes | str | int | float | None) -> int:
     """A reply's number, read leniently: absent, empty or no number counts as 0 (wire §1)."""
+    if type(value) is int:
+        return value
     try:
         return int(float(value)) if value is not None else 0
     except (ValueError, OverflowError):
