@@ -33,6 +33,7 @@ from omniq_flow.ops.ticks import MAX_ITEMS, SettleCode, TickReply, tick
 logger = logging.getLogger("omniq_flow.worker")
 
 CHANNELS = 2
+WORTH_SHARING = 16
 WOKEN = 2
 MOST_BYTES = 4 << 20
 POP_S = 20.0
@@ -61,6 +62,7 @@ class Lane:
         self.replied_at = 0
         self._cause: Cause = "work"
         self._takes = 0
+        self._beats = 0
         self._is_woken = False
         self._waiters: list[asyncio.Future[bool]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -238,15 +240,17 @@ class Lane:
     # a beat
 
     async def _beat(self, channel: int) -> None:
-        batch, take = self._collect(), self._want()
+        batch, take = self._load(channel)
         idle_ms = self._idle_ms() if take else 0
         self.shop.slots.asked += take
         self._takes += take > 0
+        self._beats += 1
         try:
             reply, asked_at = await self._send(channel, batch, take, idle_ms)
         finally:
             self.shop.slots.asked -= take
             self._takes -= take > 0
+            self._beats -= 1
         if reply is None:
             return
         for attempt, code in zip(batch, reply.codes, strict=True):
@@ -260,11 +264,19 @@ class Lane:
     def _idle_ms(self) -> int:
         return self.shop.polling.interval_ms(monotonic_ms()) + SLACK_MS
 
-    def _collect(self) -> list[Attempt]:
-        """What is to be reported, as much as one beat carries."""
+    def _load(self, channel: int) -> tuple[list[Attempt], int]:
+        """What a beat reports and how many jobs it asks for. If all that is held has ended, and is much, half of it is left to the other
+        channel: the server works on one half while this process works on what came for the other."""
+        take, n = self._want(), len(self._finished)
+        if channel < CHANNELS and not self._beats and n >= WORTH_SHARING and n == len(self.held):
+            return self._collect(n // 2), (take + 1) // 2
+        return self._collect(MAX_ITEMS), take
+
+    def _collect(self, most: int) -> list[Attempt]:
+        """What is to be reported, at most so many and as much as one beat carries."""
         batch: list[Attempt] = []
         size = 0
-        while self._finished and len(batch) < MAX_ITEMS:
+        while self._finished and len(batch) < min(most, MAX_ITEMS):
             outcome = self._finished[0].outcome
             assert outcome is not None
             size += outcome.size

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -15,7 +16,9 @@ from pydantic import BaseModel
 
 from omniq_flow import Flow, Retry, StepContext, each, gather, result
 from omniq_flow.client.client import AsyncClient
+from omniq_flow.engine.attempt import Attempt
 from omniq_flow.engine.inline import run_inline
+from omniq_flow.engine.lane import Lane
 from omniq_flow.engine.registry import Registry
 from omniq_flow.engine.worker import Worker
 from omniq_flow.model.states import RunState
@@ -212,3 +215,36 @@ async def test_one_worker_serves_several_queues(server: Server, aclient: AsyncCl
         runs = [await begin(aclient, flow, {"n": 30}) for flow in flows for _ in range(2)]
         for run in runs:
             await run.succeeds()
+
+
+async def test_what_ends_at_once_is_shared_between_the_channels(
+    server: Server, aclient: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all goes back and forth in one piece, and the server waits for the worker and the worker for the server."""
+    count, running, all_run = 32, 0, asyncio.Event()
+    flow = Flow("shared_beats")
+
+    @flow.step
+    async def wait() -> None:
+        nonlocal running
+        running += 1
+        if running == count:
+            all_run.set()
+            # The others go on in the loop's next turn, and so does the last one.
+            await asyncio.sleep(0)
+        await all_run.wait()
+
+    beats: list[tuple[int, int]] = []
+    send = Lane._send
+
+    async def note(self: Lane, channel: int, batch: list[Attempt], take: int, idle_ms: int) -> Any:
+        if batch:
+            beats.append((channel, len(batch)))
+        return await send(self, channel, batch, take, idle_ms)
+
+    monkeypatch.setattr(Lane, "_send", note)
+    followed = [await begin(aclient, flow) for _ in range(count)]
+    async with working(Worker([flow], url=server.url, concurrency=count)):
+        for run in followed:
+            await run.succeeds()
+    assert sorted(beats) == [(0, count // 2), (1, count // 2)]
