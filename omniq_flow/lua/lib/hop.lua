@@ -1,7 +1,7 @@
 --[[
   The commonest end of a job and its commonest beginning, written straight. A step run outside of all lists succeeds, in
   the first life of a run that goes on and has no work left over, and each of its consumers waits for it alone: it is decided
-  and their jobs are queued. Or it is an element that is only counted (`members`). A step run begins whose inputs are outside of all
+  and their jobs are queued. Or it is an element that is only counted (`members`), or a plain job. A step run begins whose inputs are outside of all
   lists, or are its own element.
 
   `settle`, `advance`, `write` and `handover` do the same for all cases; what is not that simple is left to them, and a run is
@@ -67,9 +67,26 @@ local function waits_for(fact, epoch)
   return fact and (fact == 'Q' .. epoch or string.match(fact, '^Q(%d+)') == epoch)
 end
 
--- The item as `settle` wants it, nil if it is not simple.
-local function simple(h, f, id, token, kind, value)
-  if kind ~= 'ok' or token == '' or #value > INLINE then return nil end
+-- A group, read once a call.
+local function group_of(h, gid)
+  local g = h.groups[gid]
+  if not g then
+    g = group.read(h.base, gid)
+    h.groups[gid] = g
+  end
+  return g
+end
+
+-- The item of a plain job as `settle` wants it, nil if its lease is not held by who reports it.
+local function plain(h, id, token)
+  local job = redis.pcall('HMGET', keys.job(h.base, id), 'lease_token', 'gid')
+  if job[1] ~= token then return nil end
+  return {id = id, group = job[2] and job[2] ~= '' and group_of(h, job[2]) or nil, followers = {}}
+end
+
+-- The same of a step run's job, nil if it is not simple.
+local function simple(h, f, id, token, value)
+  if #value > INLINE then return nil end
   local r = load(h, f.rid)
   if not r or not r.is_simple then return nil end
   local said = hop.record(h, r.sha, f.step)
@@ -85,11 +102,7 @@ local function simple(h, f, id, token, kind, value)
   for i = 2, #names do
     if facts[i] then return nil end
   end
-  local g = h.groups[gid]
-  if not g then
-    g = group.read(h.base, gid)
-    h.groups[gid] = g
-  end
+  local g = group_of(h, gid)
   return g.has_limit and {id = id, f = f, r = r, group = g, token = token, value = '=' .. value, followers = followers, list = said[3]} or nil
 end
 
@@ -100,8 +113,10 @@ function hop.read(h, argv, first, n, is_leased)
   for i = 1, n do
     local at = first + (i - 1) * 6
     local id = argv[at]
-    local f = keys.parse(id)
-    items[i] = f and is_leased[id] and not seen[id] and simple(h, f, id, argv[at + 1], argv[at + 2], argv[at + 4]) or nil
+    local f, token = keys.parse(id), argv[at + 1]
+    if is_leased[id] and not seen[id] and token ~= '' and argv[at + 2] == 'ok' then
+      if f then items[i] = simple(h, f, id, token, argv[at + 4]) else items[i] = plain(h, id, token) end
+    end
     if f and not items[i] then others[f.rid] = true end
     seen[id] = true
   end
@@ -118,7 +133,7 @@ function hop.read(h, argv, first, n, is_leased)
   end
   for rid in pairs(others) do h.runs[rid] = false end
   for i, item in pairs(items) do
-    if others[item.f.rid] then items[i] = nil end
+    if item.f and others[item.f.rid] then items[i] = nil end
   end
   h.items = items
   return h
@@ -133,11 +148,13 @@ end
 -- An item that `read` gave.
 function hop.settle(h, item)
   local r, followers = item.r, item.followers
+  h.ended[#h.ended + 1] = item
+  if not r then return end
   if not r.items then
     r.items = {}
     h.touched[#h.touched + 1] = r
   end
-  r.items[#r.items + 1], h.ended[#h.ended + 1] = item, item
+  r.items[#r.items + 1] = item
   for _, follower in ipairs(followers) do
     local c = follower[1]
     h.jobs[#h.jobs + 1] = {

@@ -199,7 +199,7 @@ function queue.complete(q, id)
   q.completed[#q.completed + 1] = id
 end
 
--- The leases of many jobs ended well, as `leave_active` and `complete` have it for each. jobs: {id, group}, at least one.
+-- The leases of many jobs ended well, as `leave_active` and `complete` have it for each. jobs: id and, if it has one, group; at least one.
 function queue.succeed(q, jobs)
   local active, leaving, completed, list = q.active, index_of(q, 'active'), index_of(q, 'completed'), q.completed
   local now, fields = q.now, ended(q, 'completed', 'completed_ms')
@@ -207,8 +207,9 @@ function queue.succeed(q, jobs)
     local id, g = job.id, job.group
     active[id], leaving[id], completed[id], q.hashes[id] = false, false, now, fields
     list[#list + 1] = id
-    if g.inflight > 0 then g.inflight = g.inflight - 1 end
-    g.is_dirty, g.may_serve = true, true
+    if g then
+      g.inflight, g.is_dirty, g.may_serve = math.max(g.inflight - 1, 0), true, true
+    end
   end
   queue.count(q, 'active', -#jobs)
   queue.stamp(q, 'last_activity_ms')
