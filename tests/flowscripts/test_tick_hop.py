@@ -299,6 +299,29 @@ def test_an_element_that_ends_lets_the_next_one_into_its_window(desk: Desk) -> N
     both_ways(desk, scenario)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_plain_jobs_are_exchanged(desk: Desk, seed: int) -> None:
+    """Reported and taken at once: all there are or some, alone or with groups, from a queue that may be paused."""
+
+    def scenario() -> Iterator[TickReply]:
+        rng, held = random.Random(seed), list[Taken]()
+        desk.conn.zadd(desk.key("flow", "idle"), {f"idle{n}": NOW + 10**9 for n in range(9)})
+        for n in range(30):
+            desk.now += rng.choice((0, 10))
+            for k in range(rng.choice((0, 1, 2, 12))):
+                desk.publish(f"p{n}.{k}", gid=rng.choice(("",) * 30 + ("g",)))
+            if rng.random() < 0.2:
+                desk.omniq(rng.choice(("pause", "resume")))
+            rng.shuffle(held)
+            ended = [held.pop() for _ in range(rng.randint(0, len(held)))]
+            items = [Settled(t.job_id, t.token, "ok" if rng.random() < 0.98 else "fail") for t in ended]
+            reply = desk.tick(*items[:64], take=rng.choice((0, 1, 4, 20)), request=f"r{n}", idle_ms=rng.choice((0, 50)))
+            held += reply.taken
+            yield reply
+
+    both_ways(desk, scenario)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_it_leaves_and_answers_what_the_long_way_does(desk: Desk, seed: int) -> None:
     for short, long in zip(list(Play(desk, seed, is_short=True)), Play(desk, seed, is_short=False), strict=True):

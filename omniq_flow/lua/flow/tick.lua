@@ -83,7 +83,7 @@ local at, other = 0, 0
 if not is_sent_again then at, other = soonest() end
 local found = n_items == 0 and at > now and (want == 0 and {} or straight.next(base, want))
 if found then
-  if #found > 0 then straight.take(base, now, found, salt, holder) end
+  if #found > 0 then straight.take(base, now, found, straight.read(base), salt, holder) end
   for _, job in ipairs(found) do hand_over(job) end
   -- Who is full leaves the rest to the next that is idle.
   local is_more = want > 0 and #found == want and redis.call('EXISTS', base .. ':wait') == 1
@@ -102,16 +102,26 @@ if n_items > 0 then
   for i, score in ipairs(types.read('zset', 'ZMSCORE', base .. ':active', unpack(ids))) do beat.is_leased[ids[i]] = score end
 end
 
--- Simple steps ended and nothing is due.
+-- What ended is simple and nothing is due. `following`: what is taken besides, if that is as simple.
 if n_items > 0 and not beat.is_due and budget >= hop.UNITS then
   local short = hop.read(hop.open(base, now, beat.room), ARGV, 9, n_items, beat.is_leased)
-  local following = direct.plan(short, n_items, want)
+  local following, is_more = direct.plan(short, n_items, want), false
   if following then
     direct.write(short, salt, holder)
     for _, job in ipairs(following) do hand_over(job.lease, job.sha, job.fact, job.inputs) end
+  else
+    following = direct.next(short, n_items, want)
+    if following then
+      direct.exchange(short, following, salt, holder)
+      for _, job in ipairs(following) do hand_over(job) end
+      is_more = #following > 0 and #following == want and redis.call('EXISTS', base .. ':wait') == 1
+    end
+  end
+  if following then
     local codes = {}
     for i = 1, n_items do codes[i] = 'OK' end
-    return finish(codes, #jobs < want and math.min(other, first_score(base .. ':active')) or 0, {}, 0)
+    local next_ms = (#jobs < want or want == 0) and math.min(other, first_score(base .. ':active')) or 0
+    return finish(codes, next_ms, {}, is_more and 1 or 0)
   end
   beat.short = short
 end

@@ -1,12 +1,14 @@
 --[[
-  A beat that reports nothing but simple steps (`hop`) to a queue where nothing waits: what follows is leased at once and never
-  stands in a lane. It leaves what `queue` and `take` would have left. All is read and checked before the first write.
+  Beats that do one thing only, written straight; they leave what `queue` and `take` would have left. One reports nothing but
+  simple steps (`hop`) to a queue where nothing waits: what follows is leased at once and never stands in a lane. Another reports
+  nothing but plain jobs and takes such (`straight`). All is read and checked before the first write.
 ]]
 --- @include "num"
 --- @include "keys"
 --- @include "types"
 --- @include "record"
 --- @include "order"
+--- @include "straight"
 --- @include "hop"
 local direct = {}
 
@@ -69,7 +71,9 @@ local function complete(h, at)
     local id, g = item.id, item.group
     redis.call('HSET', keys.job(base, id), 'state', 'completed', 'updated_ms', at, 'lease_token', '', 'lock_until_ms', '', 'completed_ms', at)
     ids[i], times[2 * i - 1], times[2 * i] = id, at, id
-    g.before, g.inflight = g.inflight, math.max(g.inflight - 1, 0)
+    if g then
+      g.before, g.inflight = g.inflight, math.max(g.inflight - 1, 0)
+    end
   end
   redis.call('ZREM', base .. ':active', unpack(ids))
   redis.call('ZREM', base .. ':idx:active', unpack(ids))
@@ -86,12 +90,17 @@ local function complete(h, at)
   return math.min(over + KEEP_COMPLETED, KEEP_COMPLETED)
 end
 
--- Writes what was planned; each job has its lease then. salt and worker as `record.lease` has them.
-function direct.write(h, salt, worker)
-  local base, now, at, stats, jobs = h.base, h.now, num.text(h.now), h.base .. ':stats', h.jobs
+-- Raises if what `complete` is going to write has another type.
+local function check(base)
   types.read('zset', 'ZCARD', base .. ':idx:active')
   types.read('zset', 'ZCARD', base .. ':idx:completed')
   types.read('list', 'LLEN', base .. ':completed')
+end
+
+-- Writes what was planned; each job has its lease then. salt and worker as `record.lease` has them.
+function direct.write(h, salt, worker)
+  local base, now, at, stats, jobs = h.base, h.now, num.text(h.now), h.base .. ':stats', h.jobs
+  check(base)
   local turn, seq = order.read(base)
   local active = num.read(types.read('hash', 'HMGET', stats, 'active')[1])
   hop.check(h)
@@ -113,9 +122,33 @@ function direct.write(h, salt, worker)
   if #jobs % 2 == 1 then redis.call('SET', base .. ':lane:rr', turn and turn ~= '0' and '0' or '1') end
   redis.call('INCRBY', base .. ':lease:seq', #jobs)
   redis.call(
-    'HSET', stats, 'active', num.text(math.max(active - #h.ended, 0) + #jobs), 'completed_kept', kept, 'last_activity_ms', at,
+    'HSET', stats, 'active', num.text(math.max(active - #h.ended, 0) + #jobs), 'completed_kept', num.text(kept), 'last_activity_ms', at,
     'last_enqueue_ms', at, 'last_finish_ms', at, 'last_reserve_ms', at
   )
+end
+
+-- The plain jobs that can be taken as the n items are reported, at most `most`; nil unless all of these are plain jobs as well, and
+-- in no group.
+function direct.next(h, n, most)
+  for i = 1, n do
+    local item = h.items[i]
+    if not item or item.f or item.group then return nil end
+  end
+  return most == 0 and {} or straight.next(h.base, most)
+end
+
+-- Settles the items, and leases the jobs that `next` gave.
+function direct.exchange(h, jobs, salt, worker)
+  local base, at = h.base, num.text(h.now)
+  check(base)
+  local was = straight.read(base)
+  for _, item in ipairs(h.items) do hop.settle(h, item) end
+  local kept = complete(h, at)
+  was.active = math.max(was.active - #h.ended, 0)
+  redis.call(
+    'HSET', base .. ':stats', 'active', num.text(was.active), 'completed_kept', num.text(kept), 'last_activity_ms', at, 'last_finish_ms', at
+  )
+  if #jobs > 0 then straight.take(base, h.now, jobs, was, salt, worker) end
 end
 
 return direct

@@ -42,29 +42,33 @@ function straight.next(base, most)
   return jobs
 end
 
--- Leases the jobs that `next` gave, at least one. The turn passes with each, as it does in `take`.
-function straight.take(base, now, jobs, salt, worker)
-  local n, at, stats = #jobs, num.text(now), base .. ':stats'
-  local active, index, out = base .. ':active', base .. ':idx:active', base .. ':idx:wait'
-  types.check({active, 'zset', index, 'zset', out, 'zset'})
+-- What `take` is going to change, read; raises if a key has another type.
+function straight.read(base)
+  types.check({base .. ':active', 'zset', base .. ':idx:active', 'zset', base .. ':idx:wait', 'zset'})
   local turn, seq = order.read(base)
-  local have = types.read('hash', 'HMGET', stats, 'waiting', 'waiting_total', 'active')
+  local have = types.read('hash', 'HMGET', base .. ':stats', 'waiting', 'waiting_total', 'active')
+  return {turn = turn, seq = seq, waiting = num.read(have[1]), waiting_total = num.read(have[2]), active = num.read(have[3])}
+end
+
+-- Leases the jobs that `next` gave, at least one; `was` as `read` gives it. The turn passes with each, as it does in `take`.
+function straight.take(base, now, jobs, was, salt, worker)
+  local n, at = #jobs, num.text(now)
   local leases, starts, ids = {}, {}, {}
   redis.call('LPOP', base .. ':wait', n)
   for i, job in ipairs(jobs) do
-    redis.call('HSET', keys.job(base, job.id), unpack(record.lease(job, now, seq + i, salt, worker)))
+    redis.call('HSET', keys.job(base, job.id), unpack(record.lease(job, now, was.seq + i, salt, worker)))
     leases[2 * i - 1], leases[2 * i] = job.until_ms, job.id
     starts[2 * i - 1], starts[2 * i] = at, job.id
     ids[i] = job.id
   end
-  redis.call('ZADD', active, unpack(leases))
-  redis.call('ZREM', out, unpack(ids))
-  redis.call('ZADD', index, unpack(starts))
-  if n % 2 == 1 then redis.call('SET', base .. ':lane:rr', turn and turn ~= '0' and '0' or '1') end
+  redis.call('ZADD', base .. ':active', unpack(leases))
+  redis.call('ZREM', base .. ':idx:wait', unpack(ids))
+  redis.call('ZADD', base .. ':idx:active', unpack(starts))
+  if n % 2 == 1 then redis.call('SET', base .. ':lane:rr', was.turn and was.turn ~= '0' and '0' or '1') end
   redis.call('INCRBY', base .. ':lease:seq', n)
   redis.call(
-    'HSET', stats, 'waiting', num.text(math.max(num.read(have[1]) - n, 0)), 'waiting_total', num.text(math.max(num.read(have[2]) - n, 0)),
-    'active', num.text(num.read(have[3]) + n), 'last_activity_ms', at, 'last_reserve_ms', at
+    'HSET', base .. ':stats', 'waiting', num.text(math.max(was.waiting - n, 0)), 'waiting_total', num.text(math.max(was.waiting_total - n, 0)),
+    'active', num.text(was.active + n), 'last_activity_ms', at, 'last_reserve_ms', at
   )
 end
 
