@@ -33,7 +33,7 @@ from omniq_flow.ops.ticks import MAX_ITEMS, SettleCode, TickReply, tick
 logger = logging.getLogger("omniq_flow.worker")
 
 CHANNELS = 2
-WORTH_SHARING = 16
+WORTH_SHARING = 32
 WOKEN = 2
 MOST_BYTES = 4 << 20
 POP_S = 20.0
