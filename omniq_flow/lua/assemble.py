@@ -5,9 +5,9 @@ A line `--- @include "name"` brings in `lib/name.lua` once, before whoever asked
 one table and returns it, so a script spends one local on each (Lua allows 200) and one upvalue (60).
 
 Making the functions is a good part of what a short call costs. So a script gets those only that it can reach. Fragments that
-its shortest calls do without it names by `--- @soon "name"` or `--- @later "name"`: those, and what only they need, are made by
-`soon()` and, after it, by `later()`. What many of the others do without as well it names by `--- @lazy "name"`: such a one is made
-when it is first used, after `later()`.
+its shortest calls do without it names by `--- @soon "name"` or `--- @later "name"`: those, and what only they need, are made
+where it says `soon()` and, after it, `later()`, each a line that stands at one place. What many of the others do without as
+well it names by `--- @lazy "name"`: such a one is made when it is first used, after `later()`.
 """
 
 from __future__ import annotations
@@ -60,12 +60,11 @@ def load(name: str) -> Script:
     reached = _reached(_bare(body), [part for fragment in wanted for part in _parts(fragment)])
     texts = {fragment: "".join(part.text for part in reached if part.fragment == fragment) for fragment in wanted}
     made = {fragment: _made(fragment, texts[fragment], is_lazy=fragment not in later) for fragment in wanted}
-    stages = [
-        *(f"local {made[fragment]}" for fragment in at_once),
-        *_stage("soon", [fragment for fragment in soon if fragment not in at_once], made),
-        *_stage("later", [fragment for fragment in wanted if fragment not in soon], made),
-    ]
-    source = "\n".join([shebang, *stages, _bare(body)])
+    wanted_soon = [fragment for fragment in soon if fragment not in at_once]
+    wanted_later = [fragment for fragment in wanted if fragment not in soon]
+    text = _with_stage(name, "later", wanted_later, made, _with_stage(name, "soon", wanted_soon, made, _bare(body)))
+    staged = [f"local {', '.join(stage)}" for stage in (wanted_soon, wanted_later) if stage]
+    source = "\n".join([shebang, *(f"local {made[fragment]}" for fragment in at_once), *staged, text])
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -181,11 +180,14 @@ def _made(fragment: str, text: str, *, is_lazy: bool) -> str:
     )
 
 
-def _stage(name: str, fragments: list[str], made: dict[str, str]) -> Iterator[str]:
-    if fragments:
-        yield f"local {', '.join(fragments)}\nlocal function {name}()\nif {fragments[-1]} then return end"
-        yield from (made[fragment] for fragment in fragments)
-        yield "end"
+def _with_stage(name: str, stage: str, fragments: list[str], made: dict[str, str], body: str) -> str:
+    """The body with the fragments of a stage made where it says so; a function for it would cost those calls that never get there."""
+    place = re.compile(rf"^ *{stage}\(\)\n", re.MULTILINE)
+    if (places := len(place.findall(body))) != bool(fragments):
+        raise AssemblyError(
+            f"{name}: {stage}() must stand at one place if fragments are made there, and nowhere else; it stands at {places}"
+        )
+    return place.sub(lambda _: "".join(f"{made[fragment]}\n" for fragment in fragments), body)
 
 
 def _bare(text: str) -> str:

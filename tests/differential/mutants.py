@@ -48,7 +48,7 @@ OTHERS = (
     Mutant("a heartbeat adds to the deadline", "heartbeat", "num.text(now + job.timeout)", "num.text(now + 1 + job.timeout)"),
     Mutant("any token extends", "heartbeat", "if job.token ~= token then", "if false then"),
     Mutant("trimming deletes what lives", "ack_success", "redis.pcall('HGET', keys.job(q.base, id), 'state') == 'completed'", "true"),
-    Mutant("a hundred and one are kept", "ack_success", "KEEP_COMPLETED = 100", "KEEP_COMPLETED = 101"),
+    Mutant("a hundred and one are kept", "ack_success", "record.KEPT = 100", "record.KEPT = 101"),
     Mutant("an error is cut inside a character", "ack_fail", "if byte < 128 or byte >= 192 then break end", "do break end"),
     Mutant("a back-off doubles", "ack_fail", "local due = q.now + job.backoff", "local due = q.now + 2 * job.backoff"),
     Mutant("promotion goes by the client's list", "promote_delayed", "queue.push(q, id, gid)\nend", "queue.push(q, id, nil)\nend"),

@@ -93,7 +93,7 @@ def test_what_is_wanted_later_is_made_by_later(root: Path, redis_conn: redis.Red
     write(root, "lib/deep", "low", body="local deep = {}\nlow.n = low.n + 1\nfunction deep.two() return 2 end\nreturn deep\n")
     write(root, "lib/top", "deep", body="local top = {}\nlow.n = low.n + 10\nfunction top.four() return 2 * deep.two() end\nreturn top\n")
     (root / "flow/used.lua").write_text(
-        '#!lua\n--- @include "low"\n--- @later "top"\nlocal before = low.n\nlater()\nlater()\nreturn {before, top.four(), low.n}\n',
+        '#!lua\n--- @include "low"\n--- @later "top"\nlocal before = low.n\nlater()\nreturn {before, top.four(), low.n}\n',
         encoding="utf-8",
     )
     assert redis_conn.eval(assemble.load("flow/used").source, 0) == [0, 4, 11]
@@ -109,6 +109,14 @@ def test_what_is_wanted_soon_is_made_before_what_is_wanted_later(root: Path, red
         encoding="utf-8",
     )
     assert redis_conn.eval(assemble.load("flow/used").source, 0) == [1, 2, 4, 11]
+
+
+@pytest.mark.parametrize("body", ["return 1\n", "later()\nlater()\n", "soon()\nlater()\n"])
+def test_a_stage_stands_at_one_place(root: Path, body: str) -> None:
+    write(root, "lib/low", body="local low = {n = 0}\nreturn low\n")
+    (root / "flow/used.lua").write_text(f'#!lua\n--- @later "low"\n{body}return low.n\n', encoding="utf-8")
+    with pytest.raises(assemble.AssemblyError, match=r"flow/used: (later|soon)\(\) must stand at one place"):
+        assemble.load("flow/used")
 
 
 def test_a_function_that_nobody_names_is_left_out(root: Path) -> None:

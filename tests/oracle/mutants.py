@@ -95,7 +95,7 @@ KEYS = (
 WORKERS = (
     Mutant(
         "what was applied is not remembered",
-        "== string.sub(item.token, 1, TOKEN_CHARS) then return nil, 'DUP' end",
+        "== run_keys.mark(item.token) then return nil, 'DUP' end",
         "== '' then return nil, 'DUP' end",
     ),
     Mutant("any token ends a lease", "if item.token ~= '' and job.token == item.token and", "if job.token and"),

@@ -6,13 +6,12 @@
 --- @include "num"
 --- @include "keys"
 --- @include "types"
+--- @include "many"
 --- @include "record"
 --- @include "order"
 --- @include "straight"
 --- @include "hop"
 local direct = {}
-
-local KEEP_COMPLETED = 100
 
 -- The inputs of a step run that follows, nil if they are not simple: it waited for one step run, the others are the run's input.
 local function inputs(h, item, c)
@@ -78,16 +77,16 @@ local function complete(h, at)
   redis.call('ZREM', base .. ':active', unpack(ids))
   redis.call('ZREM', base .. ':idx:active', unpack(ids))
   redis.call('ZADD', index, unpack(times))
-  local over = redis.call('LPUSH', list, unpack(ids)) - KEEP_COMPLETED
+  local over = redis.call('LPUSH', list, unpack(ids)) - record.KEPT
   if over > 0 then
     local old = redis.call('RPOP', list, over)
-    redis.call('ZREM', index, unpack(old))
+    many.call('ZREM', index, old)
     for _, id in ipairs(old) do
       local key = keys.job(base, id)
       if redis.pcall('HGET', key, 'state') == 'completed' then redis.call('UNLINK', key) end
     end
   end
-  return math.min(over + KEEP_COMPLETED, KEEP_COMPLETED)
+  return math.min(over + record.KEPT, record.KEPT)
 end
 
 -- Raises if what `complete` is going to write has another type.

@@ -1,8 +1,8 @@
 --[[
   The commonest end of a job and its commonest beginning, written straight. A step run outside of all lists succeeds, in
   the first life of a run that goes on and has no work left over, and each of its consumers waits for it alone: it is decided
-  and their jobs are queued. Or it is an element that is only counted (`members`), or a plain job. A step run begins whose inputs are outside of all
-  lists, or are its own element.
+  and their jobs are queued. Or it is an element that is only counted (`members`), or a plain job. A step run begins whose
+  inputs are outside of all lists, or are its own element.
 
   `settle`, `advance`, `write` and `handover` do the same for all cases; what is not that simple is left to them, and a run is
   left to them for a whole call. The plan says of each step how simple it is (`hop:<step>`): the consumers with what their jobs
@@ -20,7 +20,7 @@ local hop = {}
 
 local HEADER = {'state', 'sha', 'epoch', 'open', 'rev', 'work', 'rest', 'retry', 'paused'}
 local KINDS = {'header', 'states', 'outputs', 'tallies', 'history', 'tokens'}
-local INLINE, TOKEN_CHARS = 65536, 12
+local INLINE = 65536
 
 -- So many units of a budget one item may need (levels §4); here they are not counted.
 hop.UNITS = 8
@@ -38,10 +38,10 @@ local function load(h, rid)
   if r == nil then
     local have = redis.pcall('HMGET', h.header .. rid, unpack(HEADER))
     local state, paused = have[1], have[9]
-    r = (state == 'running' or state == 'failing') and (not paused or paused == '') and {
+    r = (state == 'running' or state == 'failing') and (not paused or paused == '') and have[2] and have[3] and {
       rid = rid, sha = have[2], epoch = have[3], open = tonumber(have[4]) or 0, rev = tonumber(have[5]) or 0,
       is_simple = state == 'running' and not have[8] and (have[6] or '0') == '0' and (have[7] or '0') == '0',
-    }
+    } or false
     h.runs[rid] = r
   end
   return r
@@ -57,7 +57,8 @@ function hop.record(h, sha, step)
   local found = plan[step]
   if not found then
     local text = redis.pcall('HGET', keys.plan(h.base, sha), 'hop:' .. step)
-    found = type(text) == 'string' and cjson.decode(text) or {0, 0}
+    local is_there, said = pcall(cjson.decode, text)
+    found = is_there and said or {0, 0}
     plan[step] = found
   end
   return found
@@ -194,7 +195,7 @@ local function write(h, r, item, at, rev, lines)
   local rid, f, followers = r.rid, item.f, item.followers
   local step, epoch, states, tallies, fact = f.step, f.epoch, h.states .. rid, h.tallies .. rid, hop.fact(item)
   redis.call('HSET', h.outputs .. rid, step, item.value)
-  redis.call('HSET', h.tokens .. rid, step .. '.' .. epoch, string.sub(item.token, 1, TOKEN_CHARS))
+  redis.call('HSET', h.tokens .. rid, step .. '.' .. epoch, run_keys.mark(item.token))
   local event = '|' .. at .. '|'
   lines[#lines + 1] = rev + 1 .. event .. 'D ' .. step .. ' ' .. epoch
   local c = followers[1] and followers[1][1]

@@ -8,8 +8,6 @@
 --- @include "run_keys"
 local members = {}
 
-local TOKEN_CHARS = 12
-
 -- items: those of the run `r`, of any kind. False if one of them is not that simple. What was read of the collections is kept in
 -- `r.collections`, by step.
 function members.read(h, r, items)
@@ -53,7 +51,7 @@ function members.write(h, r, at)
       local id, epoch = item.f.id, item.f.epoch
       states[2 * i - 1], states[2 * i] = id, 'D' .. epoch
       outputs[2 * i - 1], outputs[2 * i] = id, item.value
-      tokens[2 * i - 1], tokens[2 * i] = id .. '.' .. epoch, string.sub(item.token, 1, TOKEN_CHARS)
+      tokens[2 * i - 1], tokens[2 * i] = id .. '.' .. epoch, run_keys.mark(item.token)
       indices[i] = string.sub(item.f.x, 2)
       stamp = math.max(stamp, tonumber(epoch))
     end

@@ -15,7 +15,6 @@
 --- @include "types"
 local queue = {}
 
-local KEEP_COMPLETED = 100
 local LIMIT_ERROR = 4096
 
 function queue.open(anchor, now)
@@ -311,7 +310,7 @@ end
 -- Completed jobs beyond the newest hundred go, if they are still that (D5).
 local function trim_completed(q, length)
   local list = q.base .. ':completed'
-  local over = length - KEEP_COMPLETED
+  local over = length - record.KEPT
   if over > 0 then
     for _, id in ipairs(redis.call('RPOP', list, over)) do
       if redis.pcall('HGET', keys.job(q.base, id), 'state') == 'completed' then
@@ -320,7 +319,7 @@ local function trim_completed(q, length)
       queue.index(q, 'completed', id)
     end
   end
-  stats.put(q.stats, 'completed_kept', math.min(over + KEEP_COMPLETED, KEEP_COMPLETED))
+  stats.put(q.stats, 'completed_kept', math.min(over + record.KEPT, record.KEPT))
 end
 
 -- How many jobs wait in a group: known from the last push, as long as only `take` pops.

@@ -6,6 +6,9 @@
 --- @include "keys"
 local record = {}
 
+-- Completed jobs are kept up to so many.
+record.KEPT = 100
+
 local READ = {'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms', 'payload', 'gid'}
 
 -- A job that waits. job: payload, attempts, lease, backoff and, if it has one, gid; now: text. There is room for the fields

@@ -31,6 +31,9 @@ function run_keys.prefix(base, kind) return base .. FACTS[kind] end
 
 function run_keys.header(base, rid) return base .. ':flow:r:' .. rid end
 
+-- As much of a token as is kept to know it again.
+function run_keys.mark(token) return string.sub(token, 1, 12) end
+
 function run_keys.value(base, rid, id, epoch)
   return base .. ':flow:v:' .. rid .. ':' .. id .. ':' .. epoch
 end

@@ -19,7 +19,6 @@ local settle = {}
 
 local ITEM_UNITS = 8
 local INLINE = 65536
-local TOKEN_CHARS = 12
 local READ = {'lease_token', 'gid', 'attempt', 'max_attempts', 'backoff_ms'}
 local READ_HOLDER = {'flow_worker', 'last_started_ms', 'lock_until_ms', 'timeout_ms'}
 -- What counts of a handler that ended while its run was being cancelled.
@@ -161,7 +160,7 @@ local function check(ctx, item)
   local job, f = read_job(ctx, item.id), keys.parse(item.id)
   if item.token ~= '' and job.token == item.token and ctx.is_leased[item.id] then return job, nil, f end
   local r = f and item.token ~= '' and run.load(ctx, f.rid)
-  if r and redis.call('HGET', r.keys.tokens, f.id .. '.' .. f.epoch) == string.sub(item.token, 1, TOKEN_CHARS) then return nil, 'DUP' end
+  if r and redis.call('HGET', r.keys.tokens, f.id .. '.' .. f.epoch) == run_keys.mark(item.token) then return nil, 'DUP' end
   return nil, 'LOST'
 end
 
@@ -180,7 +179,7 @@ function settle.item(ctx, item)
     return why
   end
   if r and r.state == 'cancelling' and not KEPT[item.kind] then
-    r.done[f.id .. '.' .. f.epoch] = string.sub(item.token, 1, TOKEN_CHARS)
+    r.done[f.id .. '.' .. f.epoch] = run_keys.mark(item.token)
     end_cancelled(ctx, job, f, r, item.error)
     return 'CANCELLED'
   end
@@ -189,14 +188,14 @@ function settle.item(ctx, item)
   local delay = item.number < 0 and job.backoff or item.number
   if item.kind == 'fail' and try_again(ctx, job, f, r, q.now + delay, item.error) then return 'RETRY' end
   if item.kind == 'fail' or item.kind == 'fatal' then
-    if r then r.done[f.id .. '.' .. f.epoch] = string.sub(item.token, 1, TOKEN_CHARS) end
+    if r then r.done[f.id .. '.' .. f.epoch] = run_keys.mark(item.token) end
     give_up(ctx, job, f, r, item.value, item.error)
     return 'FAILED'
   end
   leave(ctx, job)
   queue.complete(q, job.id)
   if r then
-    r.done[f.id .. '.' .. f.epoch] = string.sub(item.token, 1, TOKEN_CHARS)
+    r.done[f.id .. '.' .. f.epoch] = run_keys.mark(item.token)
     local kind = succeed(ctx, r, f, item)
     advance.close(ctx, r, f.step)
     advance.settled(ctx, r, f.step, f.x, kind, tonumber(f.epoch))
