@@ -65,7 +65,9 @@ class Play:
             scan = step(
                 "scan", each("read"), *self.rng.sample((result("rules"), InputPlan("n", "input")), k=self.rng.randrange(3)), level=("read",)
             )
-            ends = (step("rules"), step("sum", gather("scan")), step("tell", result("sum")))
+            look = step("look", each("read"), level=("read",))
+            both = step("sum", *(gather(name) for name in self.rng.sample(("scan", "look"), k=2)))
+            ends = (step("rules"), *self.rng.choice(((step("sum", gather("scan")),), (look, both))), step("tell", result("sum")))
             return self.desk.plan(step("read", is_list=True), scan, *ends, window=self.rng.choice((2, 1_000)))
         steps = [step("s0")]
         for n in range(1, self.rng.randint(2, 9)):
@@ -278,6 +280,22 @@ def test_what_somebody_else_did_is_met_alike(desk: Desk, case: str) -> None:
             case _:
                 desk.conn.zrem(desk.key("active"), desk.job_id("a"))
         yield desk.tick(Settled(a.job_id, a.token, "ok", 0, b"1"), take=64, request="3")
+
+    both_ways(desk, scenario)
+
+
+def test_elements_of_two_steps_are_counted_out_of_one_list(desk: Desk) -> None:
+    def scenario() -> Iterator[TickReply]:
+        elements = (step("scan", each("read"), level=("read",)), step("look", each("read"), level=("read",)))
+        desk.start(desk.plan(step("read", is_list=True), *elements, step("sum", gather("scan"), gather("look"))))
+        (read,) = desk.tick(take=1, request="1").taken
+        desk.stage(read, *(b"%d" % n for n in range(3)))
+        taken = desk.tick(Settled(read.job_id, read.token, "list", 3), take=8, request="2").taken
+        for n in range(2):
+            ended = [t for t in taken if t.flow and t.flow.step_run.index == (n,)]
+            assert len(ended) == 2
+            yield desk.tick(*(Settled(t.job_id, t.token, "ok", 0, b"1") for t in ended), take=8, request=f"r{n}")
+            desk.check()
 
     both_ways(desk, scenario)
 

@@ -33,18 +33,26 @@ function members.read(h, r, items)
   return true
 end
 
--- Before the first write: the tallies as they are going to be.
+-- Before the first write: the tallies as they are going to be. Steps of one list share its count of open jobs.
 function members.check(h, r)
+  local sums = {}
   for step, c in pairs(r.collections) do
-    local have = redis.call('HMGET', h.tallies .. r.rid, step .. ':Q', step .. ':D', c.list .. ':i')
-    local n = #c.items
-    c.queued, c.done, c.inside = num.text(num.read(have[1]) - n), num.text(num.read(have[2]) + n), num.text(num.read(have[3]) - n)
+    for field, delta in pairs({[step .. ':Q'] = -#c.items, [step .. ':D'] = #c.items, [c.list .. ':i'] = -#c.items}) do
+      sums[field] = (sums[field] or 0) + delta
+    end
   end
+  local fields, args = {}, {}
+  for field in pairs(sums) do fields[#fields + 1] = field end
+  for i, have in ipairs(redis.call('HMGET', h.tallies .. r.rid, unpack(fields))) do
+    args[2 * i - 1], args[2 * i] = fields[i], num.text(num.read(have) + sums[fields[i]])
+  end
+  r.sums = args
 end
 
 -- Facts, outputs and counts of all of them.
 function members.write(h, r, at)
   local rid = r.rid
+  redis.call('HSET', h.tallies .. rid, unpack(r.sums))
   for step, c in pairs(r.collections) do
     local states, outputs, tokens, indices, stamp = {}, {}, {}, {}, c.stamp
     for i, item in ipairs(c.items) do
@@ -58,7 +66,7 @@ function members.write(h, r, at)
     many.call('HSET', h.states .. rid, states)
     many.call('HSET', h.outputs .. rid, outputs)
     many.call('HSET', h.tokens .. rid, tokens)
-    redis.call('HSET', h.tallies .. rid, step .. ':Q', c.queued, step .. ':D', c.done, c.list .. ':i', c.inside, step .. ':e', at)
+    redis.call('HSET', h.tallies .. rid, step .. ':e', at)
     local record = c.size .. '|' .. num.text(c.left - #c.items) .. '|' .. c.failed .. '|' .. c.skipped .. '|' .. num.text(stamp)
     redis.call('HSET', c.keys.gates, 'of:' .. step, record)
     -- The record decides, the counter shows it to others: what somebody put in its place must not stop the run.
