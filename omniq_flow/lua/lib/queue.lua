@@ -328,14 +328,24 @@ function queue.count_waiting(g)
   return g.waiting
 end
 
--- lengths: of the lists that were pushed to.
+-- lengths: of the lists that were pushed to. Counters never fall below zero, so where groups leave the ready set as well, each is
+-- dealt with in turn, by name.
 local function settle_groups(q, lengths)
-  local ready, n = {}, 0
+  local gids, ready, n, is_cut = {}, {}, 0, false
   for gid, g in pairs(q.groups) do
+    gids[#gids + 1], is_cut = gid, is_cut or g.was_cut
+  end
+  if is_cut then table.sort(gids) end
+  for _, gid in ipairs(gids) do
+    local g = q.groups[gid]
     g.waiting = lengths[g.list]
     if g.new_limit then redis.call('SET', g.prefix .. ':limit', num.text(g.limit)) end
     if g.may_serve and g.inflight < g.limit and queue.count_waiting(g) > 0 then
-      ready[n + 1], ready[n + 2], n = q.now, gid, n + 2
+      if is_cut then
+        queue.make_ready(q, gid, q.now)
+      else
+        ready[n + 1], ready[n + 2], n = q.now, gid, n + 2
+      end
     elseif g.was_cut and redis.call('ZREM', q.base .. ':groups:ready', gid) == 1 then
       -- It lost waiting jobs, and none of it can be taken now (Q12).
       queue.count(q, 'groups_ready', -1)
