@@ -142,9 +142,20 @@ class Desk:
     def events(self, run_id: str = RUN) -> list[str]:
         return [e.event for e in self.execute(runs.run_history(self.queue, run_id))]
 
-    def everything(self) -> dict[str, bytes]:
-        """Each key of the server as the server would move it: equal means that nothing was changed."""
-        return {name.decode(): cast("bytes", self.conn.dump(name)) for name in sorted(cast("list[bytes]", self.conn.keys("*")))}
+    def everything(self) -> dict[str, object]:
+        """Each key of the server with what it holds: equal means that nothing was changed. Members of hashes and sets are sorted, for
+        a large one is stored in another order while the server makes room, which reading moves on."""
+        return {name.decode(): self.held(name) for name in sorted(cast("list[bytes]", self.conn.keys("*")))}
+
+    def held(self, name: bytes) -> object:
+        """What one key holds."""
+        match cast("bytes", self.conn.type(name)):
+            case b"hash":
+                return sorted(cast("dict[bytes, bytes]", self.conn.hgetall(name)).items())
+            case b"set":
+                return sorted(cast("set[bytes]", self.conn.smembers(name)))
+            case _:
+                return self.conn.dump(name)
 
     def check(self) -> None:
         assert_holds(self.conn, self.queue, self.now)

@@ -11,9 +11,8 @@ from omniq_flow.ops.ticks import Settled
 from tests.flowscripts.desk import Desk, each, gather, step
 
 
-def everything(conn: Any) -> dict[bytes, bytes]:
-    """The keyspace as the server itself writes it."""
-    return {key: conn.dump(key) for key in sorted(conn.keys("*"))}
+def everything(desk: Desk) -> dict[bytes, object]:
+    return {key.encode(): held for key, held in desk.everything().items()}
 
 
 def before_the_beat(desk: Desk) -> list[Settled]:
@@ -59,13 +58,13 @@ def spoil(conn: Any, key: bytes) -> None:
 
 def test_what_is_of_another_type_is_never_met_half_way(desk: Desk) -> None:
     conn: Any = desk.conn
-    names = set(everything(conn))
+    names = set(everything(desk))
     settled = before_the_beat(desk)
-    names |= set(everything(conn))
-    was = everything(conn)
+    names |= set(everything(desk))
+    was = everything(desk)
     beat(desk, settled)
-    names |= set(everything(conn))
-    written = {key for key in names if everything(conn).get(key) != was.get(key)}
+    names |= set(everything(desk))
+    written = {key for key in names if everything(desk).get(key) != was.get(key)}
     assert {b":flow:o:", b":flow:s:", b":flow:h:", b":flow:c:", b":flow:t:", b":flow:n:"} <= {
         key[key.index(b":flow:") : key.index(b":", key.index(b":flow:") + 6) + 1]
         for key in written
@@ -75,13 +74,13 @@ def test_what_is_of_another_type_is_never_met_half_way(desk: Desk) -> None:
     for key in sorted(names):
         settled = before_the_beat(desk)
         spoil(conn, key)
-        before = everything(conn)
+        before = everything(desk)
         said = refusal(desk, settled)
         if said:
             assert "WRONGTYPE" in said, (key, said)
-            assert everything(conn) == before, key
+            assert everything(desk) == before, key
             refused.add(key)
-        assert conn.dump(key) == before[key], key
+        assert desk.held(key) == before[key], key
     assert len(refused) > len(written) / 2
 
 
@@ -89,7 +88,7 @@ def test_what_is_of_another_type_is_never_met_half_way(desk: Desk) -> None:
 def test_the_error_names_the_key(desk: Desk, name: str) -> None:
     letter = {"outputs": "o", "history": "h", "tokens": "t", "tallies": "c"}[name]
     settled = before_the_beat(desk)
-    key = next(key for key in everything(desk.conn) if f":flow:{letter}:".encode() in key)
+    key = next(key for key in everything(desk) if f":flow:{letter}:".encode() in key)
     spoil(desk.conn, key)
     with pytest.raises(Exception, match=f"WRONGTYPE.*flow:{letter}:"):
         beat(desk, settled)

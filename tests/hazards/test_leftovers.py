@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 from omniq_flow.lua import assemble
 from omniq_flow.model.runs import new_run_id
@@ -95,7 +96,7 @@ def test_h26_a_lease_that_a_failover_forgot_is_fenced_from_its_twin(desk: Desk) 
     The worker that the server forgot reports, and is refused; the one that holds the job now is heard.
     """
     desk.start(desk.plan(step("a")))
-    kept = desk.everything()
+    kept = {name: cast("bytes", desk.conn.dump(name)) for name in desk.everything()}
 
     def take(salt: str) -> tuple[str, str]:
         op = tick(desk.queue, worker="w", request=salt, salt=salt, take=1, now_ms=desk.now)
