@@ -14,7 +14,10 @@ def seldom() -> None:
 
 
 def as_usual() -> None:
-    """As often as Python does by itself: for commands that stay, and run other people's code."""
+    """As often as Python does by itself: for commands that stay, and run other people's code. What is there by now stays as
+    well, so no search looks at it again: it would be most of the work of a burst of steps."""
+    gc.collect()
+    gc.freeze()
     gc.set_threshold(*_USUAL)
 
 

@@ -260,6 +260,9 @@ class Lane:
         if channel or not self._is_empty:
             # The other channel may sleep by what an older reply said, or wait for what this look finds.
             self.notify()
+        if reply.taken:
+            # A turn of the loop, after which handlers that end at once have ended: they are reported without another wait.
+            await asyncio.sleep(0)
 
     def _idle_ms(self) -> int:
         return self.shop.polling.interval_ms(monotonic_ms()) + SLACK_MS

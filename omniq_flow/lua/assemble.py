@@ -141,6 +141,7 @@ class _Part:
     text: str
 
 
+@cache
 def _parts(fragment: str) -> list[_Part]:
     text, parts, at = _bare(_read(fragment)), [], 0
     for found in _FUNCTION.finditer(text):
@@ -158,7 +159,7 @@ def _reached(body: str, parts: list[_Part]) -> list[_Part]:
     reached = set(open_ends)
     while open_ends:
         part = open_ends.pop()
-        for word in _WORD.findall(part.text):
+        for word in _words(part.text):
             for name in (word, f"{part.fragment} {word.partition('.')[0]}"):
                 if name in functions and functions[name] not in reached:
                     reached.add(functions[name])
@@ -166,11 +167,19 @@ def _reached(body: str, parts: list[_Part]) -> list[_Part]:
     return [part for part in parts if part in reached]
 
 
+@cache
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text))
+
+
 def _made(fragment: str, text: str, *, is_lazy: bool) -> str:
+    opening, ending = f"local {fragment} = {{}}\n", f"return {fragment}\n"
     if not is_lazy:
+        # A table that grows with each function would be made anew again and again.
+        names = re.findall(rf"^function {fragment}\.(\w+)", text, re.MULTILINE)
+        text = text.replace(opening, f"local {fragment} = {{{', '.join(f'{name} = 0' for name in names)}}}\n", 1)
         return f"{fragment} = (function()\n{text}end)()"
     # The table is there from the start, for others hold it; its first use fills it.
-    opening, ending = f"local {fragment} = {{}}\n", f"return {fragment}\n"
     if opening not in text or not text.endswith(ending):
         raise AssemblyError(f"lib/{fragment}.lua: it must be one table, local {fragment} = {{}} to return {fragment}")
     filling = text.replace(opening, "", 1).removesuffix(ending)

@@ -18,7 +18,7 @@ flow = Flow("gc")
 
 @flow.step
 def look() -> list[int]:
-    return list(gc.get_threshold())
+    return [*gc.get_threshold(), gc.get_freeze_count()]
 """
 SAYS = "import gc; before = gc.get_threshold(); import omniq_flow.cli.main; print(before[0], gc.get_threshold()[0])"
 
@@ -41,9 +41,11 @@ def test_a_command_that_ends_leaves_nothing_to_look_at() -> None:
     assert left < 1_000
 
 
-def test_a_step_finds_it_as_usual(project: Project) -> None:
+def test_a_step_finds_it_as_usual_but_for_what_was_loaded_before(project: Project) -> None:
     project.write("collector", FLOW)
     done = project("run", "gc", "--json")
     assert done.code == 0, done.err
     usual = said("import gc; print(*gc.get_threshold())")
-    assert usual == json.loads(done.out.splitlines()[-1])["result"]
+    *found, aside = json.loads(done.out.splitlines()[-1])["result"]
+    assert found == usual
+    assert aside > 10_000

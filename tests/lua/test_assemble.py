@@ -23,7 +23,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("lib", "flow", "omniq"):
         (tmp_path / folder).mkdir()
     monkeypatch.setattr(assemble, "ROOT", tmp_path)
-    for cached in (assemble.load, assemble._read):
+    for cached in (assemble.load, assemble._read, assemble._parts):
         cached.cache_clear()
         monkeypatch.setattr(assemble, cached.__name__, cached.__wrapped__)
     return tmp_path

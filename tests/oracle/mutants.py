@@ -202,7 +202,7 @@ STEERING = (
     ),
     Mutant("the last element of a list is only counted", "if #c.items >= c.left then return false end", ""),
     Mutant("what follows at once takes no slot", "    g.inflight = g.inflight + 1\n  end\n  for _, item", "  end\n  for _, item"),
-    Mutant("a resume leaves its group behind", "if r.gid == r.rid then queue.group(q, r.gid).may_serve = true end", ""),
+    Mutant("a resume leaves its group behind", "if r.gid == r.rid then group.of(q, r.gid).may_serve = true end", ""),
 )
 RERUNS = (
     Mutant("facts are not copied", "    c.states[#c.states + 1], c.states[#c.states + 2] = id, fact\n", ""),

@@ -11,6 +11,7 @@
 ]]
 --- @include "num"
 --- @include "clock"
+--- @include "group"
 --- @include "queue"
 --- @include "commit"
 local now, gid, limit = clock.given(ARGV[1]), ARGV[2], num.given(ARGV[3], 0)
@@ -19,7 +20,7 @@ if not gid or gid == '' then return {'ERR', 'BAD_GROUP'} end
 if not limit or limit < (ARGV[3] ~= '' and 1 or 0) then return {'ERR', 'BAD_LIMIT'} end
 local q = queue.open(KEYS[1], now)
 queue.check(q)
-local g = queue.group(q, gid)
+local g = group.of(q, gid)
 local before = g.has_limit and num.text(g.limit) or ''
 local waiting = redis.call('LLEN', g.prefix .. ':wait')
 if limit > 0 then

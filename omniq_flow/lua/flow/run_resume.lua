@@ -12,6 +12,7 @@
 --- @include "clock"
 --- @include "types"
 --- @include "keys"
+--- @include "group"
 --- @include "queue"
 --- @include "run"
 --- @include "settle"
@@ -28,7 +29,7 @@ if not run.is_paused(r) then return {'OK', '0', ''} end
 local note = r.paused
 run.put(r, 'paused', '')
 run.note(r, 'resume', ARGV[3], ARGV[4])
-if r.gid == r.rid then queue.group(q, r.gid).may_serve = true end
+if r.gid == r.rid then group.of(q, r.gid).may_serve = true end
 settle.commit(ctx)
 queue.flush(q)
 wake.notify(base, q.now, q.offered)

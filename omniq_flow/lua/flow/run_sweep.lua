@@ -15,6 +15,7 @@
 --- @include "types"
 --- @include "keys"
 --- @include "run_keys"
+--- @include "group"
 --- @include "queue"
 --- @include "run"
 --- @include "advance"
@@ -53,7 +54,7 @@ end
 
 local function recount_slots()
   if redis.call('ZCARD', base .. ':active') > MOST_LEASES then return end
-  local g, n = queue.group(q, r.gid), 0
+  local g, n = group.of(q, r.gid), 0
   for _, id in ipairs(redis.call('ZRANGE', base .. ':active', 0, -1)) do
     if group_of(id) == r.gid then n = n + 1 end
   end

@@ -5,6 +5,7 @@
   well. The run has ended when nothing of it is open.
 ]]
 --- @include "keys"
+--- @include "group"
 --- @include "queue"
 --- @include "run"
 --- @include "settle"
@@ -29,7 +30,7 @@ end
 -- from the list, and whether there are more.
 local function waiting(ctx, r, most)
   if r.gid ~= r.rid then return 0, false end
-  local q, list, n = ctx.q, queue.group(ctx.q, r.gid).prefix .. ':wait', 0
+  local q, list, n = ctx.q, group.of(ctx.q, r.gid).prefix .. ':wait', 0
   for _, id in ipairs(redis.call('LRANGE', list, 0, most - 1)) do
     local f = keys.parse(id)
     if not f or f.rid ~= r.rid then break end

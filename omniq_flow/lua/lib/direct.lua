@@ -65,7 +65,7 @@ end
 
 local function complete(h, at)
   local base, ids, times = h.base, {}, {}
-  local list, index = base .. ':completed', base .. ':idx:completed'
+  local index = base .. ':idx:completed'
   for i, item in ipairs(h.ended) do
     local id, g = item.id, item.group
     redis.call('HSET', keys.job(base, id), 'state', 'completed', 'updated_ms', at, 'lease_token', '', 'lock_until_ms', '', 'completed_ms', at)
@@ -77,16 +77,10 @@ local function complete(h, at)
   redis.call('ZREM', base .. ':active', unpack(ids))
   redis.call('ZREM', base .. ':idx:active', unpack(ids))
   redis.call('ZADD', index, unpack(times))
-  local over = redis.call('LPUSH', list, unpack(ids)) - record.KEPT
-  if over > 0 then
-    local old = redis.call('RPOP', list, over)
-    many.call('ZREM', index, old)
-    for _, id in ipairs(old) do
-      local key = keys.job(base, id)
-      if redis.pcall('HGET', key, 'state') == 'completed' then redis.call('UNLINK', key) end
-    end
-  end
-  return math.min(over + record.KEPT, record.KEPT)
+  local kept, old, dead = record.trim(base, redis.call('LPUSH', base .. ':completed', unpack(ids)))
+  many.call('ZREM', index, old)
+  many.unlink(dead)
+  return kept
 end
 
 -- Raises if what `complete` is going to write has another type.

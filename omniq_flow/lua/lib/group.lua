@@ -20,10 +20,14 @@ function group.slots(base, gid)
   }
 end
 
--- The same, and how many jobs wait.
-function group.read(base, gid)
-  local g = group.slots(base, gid)
-  g.waiting = types.read('list', 'LLEN', g.list)
+-- The same, and how many jobs wait; read once a call. holder: base, and groups by gid.
+function group.of(holder, gid)
+  local g = holder.groups[gid]
+  if not g then
+    g = group.slots(holder.base, gid)
+    g.waiting = types.read('list', 'LLEN', g.list)
+    holder.groups[gid] = g
+  end
   return g
 end
 

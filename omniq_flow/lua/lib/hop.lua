@@ -68,21 +68,11 @@ local function waits_for(fact, epoch)
   return fact and (fact == 'Q' .. epoch or string.match(fact, '^Q(%d+)') == epoch)
 end
 
--- A group, read once a call.
-local function group_of(h, gid)
-  local g = h.groups[gid]
-  if not g then
-    g = group.read(h.base, gid)
-    h.groups[gid] = g
-  end
-  return g
-end
-
 -- The item of a plain job as `settle` wants it, nil if its lease is not held by who reports it.
 local function plain(h, id, token)
   local job = redis.pcall('HMGET', keys.job(h.base, id), 'lease_token', 'gid')
   if job[1] ~= token then return nil end
-  return {id = id, group = job[2] and job[2] ~= '' and group_of(h, job[2]) or nil, followers = {}}
+  return {id = id, group = job[2] and job[2] ~= '' and group.of(h, job[2]) or nil, followers = {}}
 end
 
 -- The same of a step run's job, nil if it is not simple.
@@ -103,7 +93,7 @@ local function simple(h, f, id, token, value)
   for i = 2, #names do
     if facts[i] then return nil end
   end
-  local g = group_of(h, gid)
+  local g = group.of(h, gid)
   return g.has_limit and {id = id, f = f, r = r, group = g, token = token, value = '=' .. value, followers = followers, list = said[3]} or nil
 end
 

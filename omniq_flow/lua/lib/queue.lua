@@ -80,16 +80,6 @@ function queue.index(q, lane, id, score)
   index_of(q, lane)[id] = score or false
 end
 
--- A group, read and checked once a call.
-function queue.group(q, gid)
-  local g = q.groups[gid]
-  if not g then
-    g = group.read(q.base, gid)
-    q.groups[gid] = g
-  end
-  return g
-end
-
 -- The first limit a group is given stays (wire §2).
 function queue.set_limit(g, limit)
   if limit > 0 and not g.has_limit then
@@ -100,7 +90,7 @@ end
 -- A lease ended: its slot is free again, never below zero.
 function queue.release_slot(q, gid)
   if gid and gid ~= '' then
-    local g = queue.group(q, gid)
+    local g = group.of(q, gid)
     g.inflight, g.is_dirty, g.may_serve = math.max(g.inflight - 1, 0), true, true
   end
 end
@@ -136,7 +126,7 @@ end
 function queue.push(q, id, gid)
   local list, field = q.base .. ':wait', 'waiting'
   if gid and gid ~= '' then
-    local g = queue.group(q, gid)
+    local g = group.of(q, gid)
     g.may_serve = true
     list, field = g.list, 'group_waiting'
   else
@@ -158,7 +148,7 @@ function queue.enqueue(q, id, job)
   local fields, gid = record.fresh(id, job, num.text(q.now)), job.gid
   if gid and gid ~= '' then
     q.has_groups = true
-    queue.set_limit(queue.group(q, gid), job.limit or 0)
+    queue.set_limit(group.of(q, gid), job.limit or 0)
   end
   queue.stamp(q, 'last_activity_ms')
   queue.stamp(q, 'last_enqueue_ms')
@@ -263,7 +253,7 @@ end
 
 -- Jobs that stood in the waiting list of a group and were taken out of it.
 function queue.cut_group(q, gid)
-  local g = queue.group(q, gid)
+  local g = group.of(q, gid)
   g.was_cut, g.may_serve = true, true
 end
 
@@ -309,17 +299,10 @@ end
 
 -- Completed jobs beyond the newest hundred go, if they are still that (D5).
 local function trim_completed(q, length)
-  local list = q.base .. ':completed'
-  local over = length - record.KEPT
-  if over > 0 then
-    for _, id in ipairs(redis.call('RPOP', list, over)) do
-      if redis.pcall('HGET', keys.job(q.base, id), 'state') == 'completed' then
-        q.dead[#q.dead + 1] = keys.job(q.base, id)
-      end
-      queue.index(q, 'completed', id)
-    end
-  end
-  stats.put(q.stats, 'completed_kept', math.min(over + record.KEPT, record.KEPT))
+  local kept, old, dead = record.trim(q.base, length)
+  for _, key in ipairs(dead) do q.dead[#q.dead + 1] = key end
+  for _, id in ipairs(old) do queue.index(q, 'completed', id) end
+  stats.put(q.stats, 'completed_kept', kept)
 end
 
 -- How many jobs wait in a group: known from the last push, as long as only `take` pops.

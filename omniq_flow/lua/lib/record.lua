@@ -7,7 +7,7 @@
 local record = {}
 
 -- Completed jobs are kept up to so many.
-record.KEPT = 100
+local KEPT = 100
 
 local READ = {'timeout_ms', 'attempt', 'max_attempts', 'first_started_ms', 'payload', 'gid'}
 
@@ -28,7 +28,8 @@ function record.delay(fields, due)
   fields[6], fields[#fields + 1], fields[#fields + 2] = 'delayed', 'due_ms', due
 end
 
--- A queued job; nil if there is none (D9). gid: of a step run's job, which needs no payload to be worked.
+-- A queued job; nil if there is none (D9). There is room for what a lease adds. gid: of a step run's job, which needs no payload to
+-- be worked.
 function record.read(base, id, gid)
   local job
   if gid then
@@ -39,15 +40,15 @@ function record.read(base, id, gid)
   if job.err or not job[3] and not job[5] then return nil end
   return {
     id = id, payload = job[5] or '', gid = gid or job[6] or '', lease = num.positive(job[1], 60000),
-    attempt = num.read(job[2]), max_attempts = num.read(job[3]), is_first = not job[4] or job[4] == '',
+    attempt = num.read(job[2]), max_attempts = num.read(job[3]), is_first = not job[4] or job[4] == '', until_ms = 0, seq = 0, token = '',
   }
 end
 
--- A job that was not written yet, as `read` would give it; `fields` are those of `fresh`.
+-- A job that was not written yet, as `read` would give it and with the same room; `fields` are those of `fresh`.
 function record.made(id, job, fields)
   return {
     id = id, payload = job.payload, gid = job.gid or '', lease = num.positive(job.lease, 60000), attempt = 0, max_attempts = job.attempts,
-    fields = fields,
+    fields = fields, until_ms = 0, seq = 0, token = '',
   }
 end
 
@@ -72,6 +73,18 @@ function record.lease(job, now_ms, seq, salt, worker)
     fields[n + 5], fields[n + 6] = 'first_started_ms', now
   end
   return fields
+end
+
+-- Of completed jobs the oldest leave their list, which has that length now. Gives how many are left, the ids of those that left, and
+-- the keys of those among them that nobody has made anything else of since.
+function record.trim(base, length)
+  if length <= KEPT then return length, {}, {} end
+  local old, dead = redis.call('RPOP', base .. ':completed', length - KEPT), {}
+  for _, id in ipairs(old) do
+    local key = keys.job(base, id)
+    if redis.pcall('HGET', key, 'state') == 'completed' then dead[#dead + 1] = key end
+  end
+  return KEPT, old, dead
 end
 
 return record

@@ -3,6 +3,7 @@
   write; the last one, whether the id is in its lane, is the taking out itself (Q11).
 ]]
 --- @include "keys"
+--- @include "group"
 --- @include "queue"
 --- @include "wake"
 local removal = {}
@@ -30,12 +31,12 @@ function removal.check(q, id, lane)
   local job = {id = id, gid = is_set(have[2]) and have[2] or nil, lane = lane, rule = rule}
   if lane == 'gwait' and not job.gid then return nil, 'LANE_MISMATCH' end
   job.holds_slot = job.gid and (is_set(have[3]) or is_set(have[4]))
-  if job.gid then queue.group(q, job.gid) end
+  if job.gid then group.of(q, job.gid) end
   return job
 end
 
 local function list_of(q, job)
-  return job.lane == 'gwait' and queue.group(q, job.gid).prefix .. ':wait' or q.base .. ':' .. job.lane
+  return job.lane == 'gwait' and group.of(q, job.gid).prefix .. ':wait' or q.base .. ':' .. job.lane
 end
 
 -- Whether a job that was checked stands in its lane, by reading only.

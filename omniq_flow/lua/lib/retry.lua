@@ -3,6 +3,7 @@
 ]]
 --- @include "num"
 --- @include "keys"
+--- @include "group"
 --- @include "queue"
 --- @include "commit"
 local retry = {}
@@ -29,7 +30,7 @@ function retry.unlist(q)
   for _, job in ipairs(q.retried or {}) do
     redis.call('LREM', q.base .. ':wait', 0, job.id)
     redis.call('LREM', q.base .. ':failed', 0, job.id)
-    if job.gid and job.gid ~= '' then redis.call('LREM', queue.group(q, job.gid).prefix .. ':wait', 0, job.id) end
+    if job.gid and job.gid ~= '' then redis.call('LREM', group.of(q, job.gid).prefix .. ':wait', 0, job.id) end
   end
 end
 

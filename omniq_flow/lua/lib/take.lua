@@ -25,7 +25,7 @@ end
 
 -- The same for the groups that may be served.
 function take.check_groups(q)
-  for _, gid in ipairs(redis.call('ZRANGE', q.base .. ':groups:ready', 0, GROUP_POPS - 1)) do queue.group(q, gid) end
+  for _, gid in ipairs(redis.call('ZRANGE', q.base .. ':groups:ready', 0, GROUP_POPS - 1)) do group.of(q, gid) end
 end
 
 -- nil if the queue is paused. most: so many jobs are wanted. is_held(gid): whether a group is passed over, and ready no more until
