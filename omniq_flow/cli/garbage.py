@@ -14,9 +14,8 @@ def seldom() -> None:
 
 
 def as_usual() -> None:
-    """As often as Python does by itself: for commands that stay, and run other people's code. What is there by now stays as
-    well, so no search looks at it again: it would be most of the work of a burst of steps."""
-    gc.collect()
+    """As often as Python does by itself: for commands that stay, and run other people's code. What was loaded by now stays as
+    well, and no search looks at it again: that would be a good part of the work of a burst of steps."""
     gc.freeze()
     gc.set_threshold(*_USUAL)
 
