@@ -101,6 +101,9 @@ class OverviewReader:
 
     def read(self, client: Client, names: Sequence[str], visible: Sequence[str] = ()) -> Overview:
         """The next glance at these queues; `visible` are those that are looked at."""
+        if names and not (self._known or self._faults):
+            # Glances before the queues had names do not count: nobody sees what their runs do before he sees them.
+            self._tick = 0
         self._tick += 1
         if self._tick % RUNS_EVERY == 2:
             window = self._runs.read(client, names, RunQuery(), 0, 0, now_ms=self._clock())

@@ -108,3 +108,15 @@ def test_who_may_not_ask_the_server_sees_the_rest() -> None:
         admin.execute(publish("lonely", {}))
         with Client.open(own.user("ann", "secret", "~*", "+@all", "-@dangerous")) as limited:
             assert needs(limited, ["lonely"]) == [("lonely", "1 waiting, no worker serves it")]
+
+
+def test_runs_are_never_seen_before_their_queue(client: Client, queue: str) -> None:
+    """The first glances of an app have no names yet; whoever sees that runs failed can act on their queue."""
+    Drive(client, pages(queue)).finished({"split": Bad("no")})
+    for unnamed in range(4):
+        reader = OverviewReader()
+        for _ in range(unnamed):
+            assert reader.read(client, ()).queues == ()
+        glances = [reader.read(client, [queue]) for _ in range(8)]
+        assert glances[-1].runs.failed_day == 1
+        assert all(glance.queues for glance in glances if glance.runs.failed_day), unnamed

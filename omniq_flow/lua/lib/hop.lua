@@ -87,7 +87,7 @@ local function simple(h, f, id, token, value)
   local gid = job[2]
   if job[1] ~= token or not gid or gid == '' then return nil end
   local names = {f.id}
-  for i, follower in ipairs(followers) do names[i + 1] = follower[1] end
+  for i = 1, #followers do names[i + 1] = followers[i][1] end
   local facts = redis.pcall('HMGET', h.states .. f.rid, unpack(names))
   if not waits_for(facts[1], f.epoch) then return nil end
   for i = 2, #names do
@@ -142,12 +142,14 @@ function hop.settle(h, item)
   h.ended[#h.ended + 1] = item
   if not r then return end
   if not r.items then
-    r.items = {}
+    r.items, r.before = {}, {}
     h.touched[#h.touched + 1] = r
   end
   r.items[#r.items + 1] = item
-  for _, follower in ipairs(followers) do
+  for i = 1, #followers do
+    local follower = followers[i]
     local c = follower[1]
+    r.before[c] = item
     h.jobs[#h.jobs + 1] = {
       id = 'f.' .. r.rid .. '.' .. c .. '.' .. r.epoch, payload = '{"run":"' .. r.rid .. '","id":"' .. c .. '","epoch":' .. r.epoch .. '}',
       attempts = follower[2], lease = follower[3], backoff = follower[4], gid = item.group.gid, group = item.group,
@@ -196,8 +198,8 @@ local function write(h, r, item, at, rev, lines)
     redis.call('HSET', states, step, 'D' .. epoch)
     redis.call('HSET', tallies, step .. ':Q', '0', step .. ':D', '1', step .. ':e', at)
   end
-  for i, follower in ipairs(followers) do
-    c = follower[1]
+  for i = 1, #followers do
+    c = followers[i][1]
     if i > 1 then
       redis.call('HSET', states, c, fact)
       redis.call('HSET', tallies, c .. ':Q', '1', c .. ':b', at)
@@ -239,13 +241,10 @@ function hop.is_open(h, gid)
   return load(h, gid)
 end
 
--- What an item of this call says of a step run: its fact, and the output before it if that is the only input.
+-- What an item of this call says of a step run that follows: its fact, and the output before it if that is the only input.
 local function told_before(r, id, wanted)
-  for _, item in ipairs(r.items or {}) do
-    for _, follower in ipairs(item.followers) do
-      if follower[1] == id then return hop.fact(item), #wanted == 1 and wanted[1] == item.f.step and item.value end
-    end
-  end
+  local item = r.before and r.before[id]
+  if item then return hop.fact(item), #wanted == 1 and wanted[1] == item.f.step and item.value end
 end
 
 -- An element of a list that is outside of all others; nil if it cannot be read.
