@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import pytest
 import redis
 
 from omniq_flow.model.runs import new_run_id
-from tests.cli.conftest import ROOT, Project
+from tests.cli.conftest import Project
 from tests.cli.inside import Inside
 from tests.support.until import wait_until
 
@@ -242,7 +241,7 @@ def test_versions(project: Project) -> None:
 
 
 def test_help_is_for_people_and_costs_little(project: Project) -> None:
-    """`--help` imports nothing heavy, so it stays within 150 ms of bare Python."""
+    """`--help` imports little, and nothing heavy; what that comes to in ms is measured by the benchmark (w8)."""
     done = project("--help")
     assert done.code == 0
     for word in ("run", "start", "worker", "runs", "flows", "graph", "server", "version", "Exit codes"):
@@ -259,18 +258,7 @@ def test_help_is_for_people_and_costs_little(project: Project) -> None:
         "omniq_flow.client.client",
         "omniq_flow.flow.definition",
     } & set(loaded)
-    assert best_of(5, ["-m", "omniq_flow.cli.main", "--help"]) - best_of(5, ["-c", "pass"]) < 0.150
-
-
-def best_of(times: int, args: list[str]) -> float:
-    """Seconds of processor time, which other programs of the machine do not lengthen."""
-    took = []
-    for _ in range(times):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, *args], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(took)
+    assert len(loaded) < 250
 
 
 @pytest.mark.parametrize("args", [["runs"], ["flows"], ["server"], []])
