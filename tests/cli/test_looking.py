@@ -258,7 +258,7 @@ def test_help_is_for_people_and_costs_little(project: Project) -> None:
         "omniq_flow.client.client",
         "omniq_flow.flow.definition",
     } & set(loaded)
-    assert len(loaded) < 250
+    assert len(loaded) < 220
 
 
 @pytest.mark.parametrize("args", [["runs"], ["flows"], ["server"], []])

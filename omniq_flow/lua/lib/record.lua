@@ -76,7 +76,7 @@ function record.lease(job, now_ms, seq, salt, worker)
 end
 
 -- Of completed jobs the oldest leave their list, which has that length now. Gives how many are left, the ids of those that left, and
--- the keys of those among them that nobody has made anything else of since.
+-- the keys of those among them that nobody has made anything else of since (D5).
 function record.trim(base, length)
   if length <= KEPT then return length, {}, {} end
   local old, dead = redis.call('RPOP', base .. ':completed', length - KEPT), {}
