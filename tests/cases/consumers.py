@@ -10,14 +10,12 @@ plain.publish("a", {"n": 1})
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any, cast
 
 from omniq_flow.flow.context import JobContext
@@ -42,9 +40,7 @@ Consumer(sys.argv[1], queue="case", handler=handler, concurrency=int(sys.argv[2]
 
 def note(ctx: JobContext, what: str = "start") -> None:
     """Note one effect of a plain job: its id stands for the step run."""
-    line = Effect(what, "", ctx.job_id, ctx.queue, ctx.attempt, os.getpid(), time.monotonic())
-    with open(os.environ[effects.VARIABLE], "a", encoding="utf-8") as log:
-        log.write(json.dumps(asdict(line)) + "\n")
+    effects.note(Effect(what, "", ctx.job_id, ctx.queue, ctx.attempt, os.getpid(), time.monotonic()))
 
 
 class ConsumerProcess(WorkerProcess):

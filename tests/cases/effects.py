@@ -27,13 +27,19 @@ class Effect:
 
 
 def effect(ctx: StepContext, what: str = "start") -> None:
-    """Note one effect. Short appends to a file are whole, whoever else writes."""
-    line = Effect(what, ctx.run_id, ctx.step_run.id, ctx.step, ctx.attempt, os.getpid(), time.monotonic())
+    """Note one effect of a step run."""
+    note(Effect(what, ctx.run_id, ctx.step_run.id, ctx.step, ctx.attempt, os.getpid(), time.monotonic()))
+
+
+def note(found: Effect) -> None:
+    """Append one effect. Appends to a file do not mix, whoever else writes."""
     with open(os.environ[VARIABLE], "a", encoding="utf-8") as log:
-        log.write(json.dumps(asdict(line)) + "\n")
+        log.write(json.dumps(asdict(found)) + "\n")
 
 
 def read(path: Path) -> list[Effect]:
+    """All effects up to now. An append that crosses a page of memory can be seen half: a line without its end is not there yet."""
     if not path.exists():
         return []
-    return [Effect(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    *lines, _unended = path.read_text(encoding="utf-8").split("\n")
+    return [Effect(**json.loads(line)) for line in lines]

@@ -12,10 +12,9 @@ By hand is one client's operations on one queue, by a clock that only the case m
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, cast
 
 from omniq_flow import JobContext
@@ -46,9 +45,7 @@ app = App()
 
 def job_effect(ctx: JobContext, what: str = "start") -> None:
     """Note one effect of a plain job."""
-    line = Effect(what, ctx.queue, ctx.job_id, "", ctx.attempt, os.getpid(), time.monotonic())
-    with open(os.environ[effects.VARIABLE], "a", encoding="utf-8") as log:
-        log.write(json.dumps(asdict(line)) + "\n")
+    effects.note(Effect(what, ctx.queue, ctx.job_id, "", ctx.attempt, os.getpid(), time.monotonic()))
 
 
 def publish(rig: Rig, job_id: str, options: JobOptions, payload: dict[str, Any] | None = None, *, in_ms: int = 0) -> None:
