@@ -50,26 +50,47 @@ def _score(score: float) -> int | float:
 
 def dump(conn: Any) -> State:
     """The whole keyspace as `{key: [type, value]}`; `conn` must give bytes."""
+    names = sorted(conn.scan_iter(count=1000))
+    with conn.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.type(name).pttl(name)
+        found = pipe.execute()
+        kinds, ttls = [kind.decode() for kind in found[::2]], found[1::2]
+        for name, kind in zip(names, kinds, strict=True):
+            _read(pipe, name, kind)
+        values = pipe.execute()
     out: State = {}
-    for key in sorted(conn.scan_iter(count=1000)):
-        kind = conn.type(key).decode()
-        entry = [kind, _value(conn, key, kind)]
-        if (ttl := conn.pttl(key)) >= 0:
-            entry.append({"pttl": ttl})
-        out[key.decode("utf-8")] = entry
+    for name, kind, value, ttl in zip(names, kinds, values, ttls, strict=True):
+        out[name.decode("utf-8")] = [kind, _shown(kind, value), *([{"pttl": ttl}] if ttl >= 0 else [])]
     return out
 
 
-def _value(conn: Any, key: bytes, kind: str) -> Any:
-    if kind == "hash":
-        return {short(k): short(v) for k, v in sorted(conn.hgetall(key).items())}
-    if kind == "list":
-        return [short(v) for v in conn.lrange(key, 0, -1)]
-    if kind == "zset":
-        return [[short(m), _score(s)] for m, s in conn.zrange(key, 0, -1, withscores=True)]
-    if kind == "set":
-        return sorted(short(v) for v in conn.smembers(key))
-    return short(conn.get(key))
+def _read(pipe: Any, key: bytes, kind: str) -> None:
+    match kind:
+        case "hash":
+            pipe.hgetall(key)
+        case "list":
+            pipe.lrange(key, 0, -1)
+        case "zset":
+            pipe.zrange(key, 0, -1, withscores=True)
+        case "set":
+            pipe.smembers(key)
+        case _:
+            pipe.get(key)
+
+
+def _shown(kind: str, value: Any) -> Any:
+    match kind:
+        case "hash":
+            return {short(k): short(v) for k, v in sorted(value.items())}
+        case "list":
+            return [short(v) for v in value]
+        case "zset":
+            return [[short(m), _score(s)] for m, s in value]
+        case "set":
+            return sorted(short(v) for v in value)
+        case _:
+            return short(value)
 
 
 def mark_server_time(state: State, known_ms: set[int]) -> State:

@@ -66,8 +66,13 @@ def each_piece(text: str = each(pieces)) -> str:
 
 slow = Flow("proc_slow", input=Job, retry=Retry(attempts=1))
 
+@slow.step(process=True)
+def warm(job: Job) -> int:
+    # Its child is up, and takes the next.
+    return 1
+
 @slow.step(process=True, timeout="1500ms")
-def sleepy(job: Job) -> int:
+def sleepy(job: Job, warmed: int = result(warm)) -> int:
     Path(job.folder, "pid").write_text(str(os.getpid()))
     os.kill(os.getpid(), signal.SIGSTOP)
     return 1

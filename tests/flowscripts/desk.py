@@ -145,17 +145,20 @@ class Desk:
     def everything(self) -> dict[str, object]:
         """Each key of the server with what it holds: equal means that nothing was changed. Members of hashes and sets are sorted, for
         a large one is stored in another order while the server makes room, which reading moves on."""
-        return {name.decode(): self.held(name) for name in sorted(cast("list[bytes]", self.conn.keys("*")))}
-
-    def held(self, name: bytes) -> object:
-        """What one key holds."""
-        match cast("bytes", self.conn.type(name)):
-            case b"hash":
-                return sorted(cast("dict[bytes, bytes]", self.conn.hgetall(name)).items())
-            case b"set":
-                return sorted(cast("set[bytes]", self.conn.smembers(name)))
-            case _:
-                return self.conn.dump(name)
+        names = sorted(cast("list[bytes]", self.conn.keys("*")))
+        with self.conn.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.type(name)
+            for name, kind in zip(names, pipe.execute(), strict=True):
+                {b"hash": pipe.hgetall, b"set": pipe.smembers}.get(kind, pipe.dump)(name)
+            values = pipe.execute()
+        return {name.decode(): _sorted(value) for name, value in zip(names, values, strict=True)}
 
     def check(self) -> None:
         assert_holds(self.conn, self.queue, self.now)
+
+
+def _sorted(value: Any) -> object:
+    if isinstance(value, dict):
+        return sorted(value.items())
+    return sorted(value) if isinstance(value, set) else value

@@ -60,11 +60,12 @@ def test_what_is_of_another_type_is_never_met_half_way(desk: Desk) -> None:
     conn: Any = desk.conn
     names = set(everything(desk))
     settled = before_the_beat(desk)
-    names |= set(everything(desk))
     was = everything(desk)
+    names |= set(was)
     beat(desk, settled)
-    names |= set(everything(desk))
-    written = {key for key in names if everything(desk).get(key) != was.get(key)}
+    now = everything(desk)
+    names |= set(now)
+    written = {key for key in names if now.get(key) != was.get(key)}
     assert {b":flow:o:", b":flow:s:", b":flow:h:", b":flow:c:", b":flow:t:", b":flow:n:"} <= {
         key[key.index(b":flow:") : key.index(b":", key.index(b":flow:") + 6) + 1]
         for key in written
@@ -76,11 +77,12 @@ def test_what_is_of_another_type_is_never_met_half_way(desk: Desk) -> None:
         spoil(conn, key)
         before = everything(desk)
         said = refusal(desk, settled)
+        after = everything(desk)
         if said:
             assert "WRONGTYPE" in said, (key, said)
-            assert everything(desk) == before, key
+            assert after == before, key
             refused.add(key)
-        assert desk.held(key) == before[key], key
+        assert after[key] == before[key], key
     assert len(refused) > len(written) / 2
 
 

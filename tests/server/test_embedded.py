@@ -219,7 +219,7 @@ def test_a_foreign_process_of_the_noted_id_is_left_alone(project: Path, embedded
 
 def test_only_a_process_at_work_on_the_data_is_told_to_end(project: Path) -> None:
     """The socket is gone and the noted id is a stranger's: an error for the user to read, and no signal."""
-    server = EmbeddedServer.for_project(project, patience_ms=300)
+    server = EmbeddedServer.for_project(project)
     first = server.ensure()
     stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
@@ -227,7 +227,7 @@ def test_only_a_process_at_work_on_the_data_is_told_to_end(project: Path) -> Non
         server.paths.record.write_text(json.dumps({**note, "pid": stranger.pid}))
         Path(note["socket"]).unlink()
         with pytest.raises(ServerUnavailable, match="does not answer"):
-            server.ensure()
+            EmbeddedServer.for_project(project, patience_ms=300).ensure()
         assert stranger.poll() is None
         assert servers_of(project) == [first.pid]
     finally:
@@ -289,7 +289,7 @@ def test_a_broken_note_is_no_obstacle(content: str, embedded: EmbeddedServer) ->
 
 def test_a_server_whose_socket_was_deleted_is_replaced(project: Path) -> None:
     """It can be reached by nobody and holds the data, so it is told to save and end."""
-    server = EmbeddedServer.for_project(project, patience_ms=500)
+    server = EmbeddedServer.for_project(project, patience_ms=2_000)
     first = server.ensure()
     with connected(first.url) as client:
         client.set("kept", "yes")
@@ -303,12 +303,12 @@ def test_a_server_whose_socket_was_deleted_is_replaced(project: Path) -> None:
 
 
 def test_a_silent_server_is_reported_and_not_killed(project: Path) -> None:
-    server = EmbeddedServer.for_project(project, patience_ms=300)
+    server = EmbeddedServer.for_project(project)
     first = server.ensure()
     os.kill(first.pid, signal.SIGSTOP)
     try:
         with pytest.raises(ServerUnavailable, match=f"does not answer .process {first.pid}"):
-            server.ensure()
+            EmbeddedServer.for_project(project, patience_ms=300).ensure()
     finally:
         os.kill(first.pid, signal.SIGCONT)
     assert server.ensure().pid == first.pid
@@ -316,12 +316,12 @@ def test_a_silent_server_is_reported_and_not_killed(project: Path) -> None:
 
 
 def test_a_lock_of_somebody_else_is_respected(project: Path) -> None:
-    server = EmbeddedServer.for_project(project, patience_ms=200)
+    server = EmbeddedServer.for_project(project)
     server.paths.create()
     lock = FileLock.try_exclusive(server.paths.lock)
     assert lock is not None
     with lock, pytest.raises(ServerUnavailable, match="holds its data"):
-        server.ensure()
+        EmbeddedServer.for_project(project, patience_ms=200).ensure()
     assert server.ensure().started_here
     server.leave()
 
