@@ -23,6 +23,8 @@ from omniq_flow.ops.runs import Purged, newest_failed, run_purge, run_sweep
 logger = logging.getLogger("omniq_flow.worker")
 
 TURN_S = 0.2
+SOON_S = 0.01
+"""Between turns until a lane has heard of the server, so that a new worker shows at once."""
 MOST_PURGES = 20
 FAILED_MS = 1_000
 FAILED_HEAD = 64
@@ -56,7 +58,7 @@ class Upkeep:
             except Exception:
                 logger.exception("upkeep failed, it goes on")
                 await asyncio.sleep(1)
-            await asyncio.sleep(TURN_S)
+            await asyncio.sleep(TURN_S if any(lane.server_now for lane in self._shop.lanes) else SOON_S)
 
     async def leave(self) -> None:
         """The last words: the rest of the logs, and that nobody is here any more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import Project
 from tests.cli.inside import Inside
-from tests.support.server import ScratchServer
+from tests.support.server import ScratchServer, free_port
 
 Dump = Callable[[], dict[bytes, Any]]
 
@@ -152,9 +151,7 @@ def test_a_broken_file_is_named_with_its_line_and_hides_nothing(project: Project
 
 
 def test_a_dead_server_is_said_with_its_address(project: Project) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"redis://ann:secret@127.0.0.1:{free.getsockname()[1]}"
+    url = f"redis://ann:secret@127.0.0.1:{free_port()}"
     for args in (["start", "hello"], ["run", "hello"], ["runs", "list"], ["worker"]):
         done = project(*args, "--url", url, "--connect-timeout", "500ms")
         assert (done.code, done.out) == (4, ""), done

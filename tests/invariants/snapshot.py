@@ -93,14 +93,12 @@ class Snapshot:
     def read(cls, conn: redis.Redis, queue: str, now_ms: int = 0) -> Snapshot:
         """Read every key that carries the queue's tag. `now_ms` is the clock of the test; 0 means that times are not compared with it."""
         names = sorted(cast("list[bytes]", conn.keys(_escape(keys.base(queue)) + ":*")))
-        types = _pipeline(conn, [("TYPE", n) for n in names])
+        looks = _pipeline(conn, [(look, name) for name in names for look in ("TYPE", "PTTL")])
         # A key that expired since is no longer there.
-        there = [(name, kind.decode()) for name, kind in zip(names, types, strict=True) if kind != b"none"]
-        names, kinds = [name for name, _ in there], [kind for _, kind in there]
-        reads = [(READ[kind][0], name, *READ[kind][1:]) for kind, name in zip(kinds, names, strict=True)]
-        values = _pipeline(conn, reads)
-        ttls = _pipeline(conn, [("PTTL", n) for n in names])
-        shown = [n.decode("utf-8", "backslashreplace") for n in names]
+        there = [(n, kind.decode(), ttl) for n, kind, ttl in zip(names, looks[::2], looks[1::2], strict=True) if kind != b"none"]
+        kinds, ttls = [kind for _, kind, _ in there], [ttl for _, _, ttl in there]
+        values = _pipeline(conn, [(READ[kind][0], name, *READ[kind][1:]) for name, kind, _ in there])
+        shown = [name.decode("utf-8", "backslashreplace") for name, _, _ in there]
         return cls(
             queue,
             now_ms,

