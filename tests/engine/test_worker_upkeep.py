@@ -76,6 +76,12 @@ async def test_more_runs_than_are_kept(
         await until(lambda: redis_conn.zcard(keys.ended("bounded")) == 3, "three are kept")
 
 
+async def test_a_new_worker_shows_before_its_next_turn(server: Server, redis_conn: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "TURN_S", 600)
+    async with working(Worker([one_step("seen")], url=server.url)):
+        await until(lambda: redis_conn.zcard(keys.workers("seen")), "the worker shows")
+
+
 def attempt(name: str, *, is_waiting: bool, given_at: int = 0) -> Attempt:
     taken = Taken(name, f"token-{name}", 0, 1, 1, "", 0, b"")
     return Attempt("q", taken, 30_000, 0, 30_000, 0, is_waiting=is_waiting, is_running=not is_waiting, given_at=given_at)
