@@ -63,7 +63,7 @@ def run(
     import asyncio
 
     from omniq_flow.cli.outcome import say_it_goes_on, tell
-    from omniq_flow.cli.working import work_run
+    from omniq_flow.cli.running import work_run
 
     session: Session = context.obj
     session.configure(concurrency=concurrency)
