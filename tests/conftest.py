@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from omniq_flow.client.client import AsyncClient, Client
 
 _numbers = itertools.count(1)
+
+# Tests start hundreds of processes, each of which would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")
