@@ -8,14 +8,15 @@ the others are served all the same.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import sys
 import traceback
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from omniq_flow.errors import Fault, FlowDefinitionError, FlowLoadError
 from omniq_flow.flow.app import App, JobHandler, twice
@@ -147,18 +148,27 @@ def _parted(served: Iterable[Flow | App]) -> tuple[list[Flow], list[App]]:
     return [each for each in both if isinstance(each, Flow)], [each for each in both if isinstance(each, App)]
 
 
+class _AsItStands(SourceFileLoader):
+    """Compiles what the file says now. Python takes a compilation that was kept for a file's own if length and second of its
+    last change are the same, so a quick edit would go on as it was before."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def load_file(file: Path | str) -> ModuleType:
     """Import a file under a name of its own; `FlowLoadError` with the line that failed."""
     path = Path(file).resolve()
     name = f"omniq_flow_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise FlowLoadError("a file does not load", (Fault("is no Python file", short_path(str(path))),))
-    module = importlib.util.module_from_spec(spec)
+    loader = _AsItStands(name, str(path))
+    spec = ModuleSpec(name, loader, origin=str(path))
+    spec.has_location = True
+    module = module_from_spec(spec)
     # Pydantic and pickle look a class up by its module's name.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):

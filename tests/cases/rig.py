@@ -17,7 +17,6 @@ Whatever a case does, `rig` checks the invariants of the keyspace when the test 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -31,6 +30,7 @@ from typing import Any
 import redis
 
 from omniq_flow.client.client import Client
+from omniq_flow.engine.registry import load_file
 from omniq_flow.engine.starting import start
 from omniq_flow.flow.definition import Flow
 from omniq_flow.model.names import StepRun
@@ -128,13 +128,7 @@ class Rig:
         """Put a flow file into the project; gives its `flow`."""
         path = self.folder / "flows" / f"{name}.py"
         path.write_text(prologue + textwrap.dedent(source), encoding="utf-8")
-        spec = importlib.util.spec_from_file_location(f"case_{self.folder.name}_{name}", path)
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        self.flow = module.flow
+        self.flow = load_file(path).flow
         return self.flow
 
     def worker(self, *options: str, url: str = "", wait: bool = True) -> WorkerProcess:

@@ -41,16 +41,15 @@ def join(ctx: StepContext, items: list[int] = gather(item)) -> list[int]:
 PHASES = ("at once", "at once", "during", "after", "trimmed")
 PROCESSES = 4
 SUBMITTER = """
-import importlib.util, json, sys, time
+import json, sys, time
 from pathlib import Path
 
 from omniq_flow.client.client import Client
+from omniq_flow.engine.registry import load_file
 from omniq_flow.engine.starting import start
 
 url, run_id, me, *phases = sys.argv[1:]
-spec = importlib.util.spec_from_file_location("case", "flows/case.py")
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+module = load_file("flows/case.py")
 with Client.open(url) as client:
     Path(f"ready {me}").touch()
     for phase in phases:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +43,17 @@ def test_every_file_is_loaded_and_none_hides_a_module(tmp_path: Path) -> None:
     import json
 
     assert json.loads("1") == 1
+
+
+def test_a_quick_edit_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same length, in the same second: Python would take the compilation that it kept."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    write(tmp_path, "shop.py", FLOW.format(name="old"))
+    assert list(Registry.load(tmp_path).flows) == ["old"]
+    was = (tmp_path / "shop.py").stat()
+    write(tmp_path, "shop.py", FLOW.format(name="new"))
+    os.utime(tmp_path / "shop.py", (was.st_atime, was.st_mtime))
+    assert list(Registry.load(tmp_path).flows) == ["new"]
 
 
 def test_a_missing_folder_has_no_flows(tmp_path: Path) -> None:
