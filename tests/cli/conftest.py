@@ -183,7 +183,7 @@ class Project:
     def env(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMNIQ_FLOW_", "REDIS_URL"))}
         url = {"OMNIQ_FLOW_URL": self.url} if self.url else {}
-        return {**kept, **url, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**kept, **url, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture
