@@ -13,6 +13,7 @@ from omniq_flow.cli.text import table, visible
 from omniq_flow.model.clock import now_ms, show_duration
 from omniq_flow.model.plan import StepPlan
 from omniq_flow.model.runs import RunHeader, RunPause
+from omniq_flow.model.tags import shown
 from omniq_flow.observe.causes import causes
 from omniq_flow.observe.drawing import MAP_MARK
 from omniq_flow.observe.run_watch import RunView
@@ -29,6 +30,7 @@ def header_object(header: RunHeader) -> dict[str, Any]:
         "queue": header.queue,
         "state": run_word(header.state),
         "key": header.key or None,
+        "tags": dict(header.tags),
         "plan_sha": header.plan_sha,
         **times(created=header.created_ms, ended=header.ended_ms),
         "damage": header.damage or None,
@@ -100,10 +102,11 @@ def list_lines(summaries: list[RunSummary]) -> list[str]:
             local_time(s.header.created_ms),
             show_duration(duration(s.header)),
             s.header.key,
+            shown(s.header.tags),
         )
         for s in summaries
     ]
-    return table(("RUN", "FLOW", "STATE", "STEPS", "STARTED", "TOOK", "KEY"), rows)
+    return table(("RUN", "FLOW", "STATE", "STEPS", "STARTED", "TOOK", "KEY", "TAGS"), rows)
 
 
 def run_lines(snapshot: RunSnapshot, failures: Collection[StepFailure]) -> list[str]:
@@ -111,6 +114,7 @@ def run_lines(snapshot: RunSnapshot, failures: Collection[StepFailure]) -> list[
     header = snapshot.header
     about = [f"run      {header.run_id}", f"flow     {visible(header.flow)}  (plan {header.plan_sha[:12]}, queue {visible(header.queue)})"]
     about += [f"key      {visible(header.key)}"] if header.key else []
+    about += [f"tags     {visible(shown(header.tags))}"] if header.tags else []
     about.append(f"state    {snapshot.word}, {'took' if header.ended_ms else 'for'} {show_duration(duration(header))}")
     about.append(f"started  {local_time(header.created_ms)}")
     about += [f"ended    {local_time(header.ended_ms)}"] if header.ended_ms else []

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,6 +21,7 @@ from omniq_flow.flow.group import render_group
 from omniq_flow.model.names import is_run_id
 from omniq_flow.model.plan import Plan
 from omniq_flow.model.runs import new_run_id
+from omniq_flow.model.tags import Tags, checked_tags
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Command, Query
 from omniq_flow.ops.lanes import GroupNumbers, group_numbers
@@ -28,6 +31,7 @@ from omniq_flow.ops.runs import Started, run_start
 logger = logging.getLogger("omniq_flow.start")
 
 MAX_KEY = 512
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 MOST_TOLD = 10_000
 
 
@@ -40,20 +44,21 @@ class Start:
     input_json: bytes
     gid: str = ""
     key: str = ""
+    tags: Tags = ()
 
     def command(self, *, with_plan: bool = False) -> Command[Started]:
-        return run_start(self.plan, self.run_id, self.input_json, key=self.key, gid=self.gid, with_plan=with_plan)
+        return run_start(self.plan, self.run_id, self.input_json, key=self.key, gid=self.gid, tags=self.tags, with_plan=with_plan)
 
 
-def prepare(flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None) -> Start:
+def prepare(flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None, tags: Mapping[str, str] = NO_TAGS) -> Start:
     """Check an input (a model, a dict, JSON text or bytes) and write it down.
 
     Raises `FlowDefinitionError` for a flow that is wired wrongly, `InputError` with every field that is wrong, or if the
-    input is too large; `UsageError` for a key or run id that cannot be one. Nothing was sent then.
+    input is too large; `UsageError` for a key, run id or tag that cannot be one. Nothing was sent then.
     """
     plan = flow.plan()
     given = edit_input(flow, plan, value)
-    return Start(plan, _checked_id(run_id), given.json, given.gid, _checked_key(key))
+    return Start(plan, _checked_id(run_id), given.json, given.gid, _checked_key(key), _checked_tags(tags))
 
 
 def edit_input(flow: Flow, plan: Plan, value: Any) -> EditedInput:
@@ -69,9 +74,14 @@ def edit_input(flow: Flow, plan: Plan, value: Any) -> EditedInput:
     return EditedInput(written, render_group(plan.group, document) if plan.group else "")
 
 
-def start(client: Client, flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None) -> Started:
-    """Begin a run, or find the one that this key or run id began before; `Conflict` if that had another input."""
-    begin = prepare(flow, value, key=key, run_id=run_id)
+def start(
+    client: Client, flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None, tags: Mapping[str, str] = NO_TAGS
+) -> Started:
+    """Begin a run, or find the one that this key or run id began before; `Conflict` if that had another input.
+
+    `tags` are names with values to find the run by; one that is found keeps those it has.
+    """
+    begin = prepare(flow, value, key=key, run_id=run_id, tags=tags)
     started = client.execute(begin.command())
     if started.needs_plan:
         started = client.execute(begin.command(with_plan=True))
@@ -85,9 +95,11 @@ def start(client: Client, flow: Flow, value: Any = None, *, key: str = "", run_i
     return started
 
 
-async def start_async(client: AsyncClient, flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None) -> Started:
+async def start_async(
+    client: AsyncClient, flow: Flow, value: Any = None, *, key: str = "", run_id: str | None = None, tags: Mapping[str, str] = NO_TAGS
+) -> Started:
     """As `start`."""
-    begin = prepare(flow, value, key=key, run_id=run_id)
+    begin = prepare(flow, value, key=key, run_id=run_id, tags=tags)
     started = await client.execute(begin.command())
     if started.needs_plan:
         started = await client.execute(begin.command(with_plan=True))
@@ -142,6 +154,13 @@ def _checked_id(run_id: str | None) -> str:
     if not is_run_id(run_id):
         raise UsageError(f"{run_id!r} is no run id", hint="leave it out, or give a ULID: 26 characters, capitals and digits")
     return run_id
+
+
+def _checked_tags(tags: Mapping[str, str]) -> Tags:
+    try:
+        return checked_tags(tags)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _checked_key(key: str) -> str:

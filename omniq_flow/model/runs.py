@@ -9,6 +9,7 @@ from functools import lru_cache
 from ulid import ULID
 
 from omniq_flow.model.states import RunState, StepState
+from omniq_flow.model.tags import Tags
 
 
 def new_run_id() -> str:
@@ -105,3 +106,4 @@ class RunHeader:
     """The run that it is a re-run of."""
     rerun_as: str = ""
     """The newest run that is a re-run of it."""
+    tags: Tags = ()

@@ -16,6 +16,7 @@ from omniq_flow.model.plan import Plan
 from omniq_flow.model.runs import Failure, RunHeader
 from omniq_flow.model.states import StepState
 from omniq_flow.observe.history import HistoryFold
+from omniq_flow.observe.run_query import has_tag
 from omniq_flow.observe.snapshot import RunSnapshot, RunSummary, StepFailure, tally_steps
 from omniq_flow.observe.sound import Unsound, damaged, read_sound, sound
 from omniq_flow.ops import keys
@@ -110,17 +111,19 @@ def list_runs(
     states: Collection[str] = (),
     flow: str = "",
     after_ms: int = 0,
+    tags: Collection[str] = (),
 ) -> list[RunSummary]:
-    """The newest runs, of all queues together; `states` are words as shown, none means all. `after_ms`: started then or later."""
+    """The newest runs, of all queues together; `states` are words as shown, none means all. `after_ms`: started then or later. Of
+    `tags`, `name=value` or `name`, a run must have all."""
     places = _places(client, queues)
     plans: dict[tuple[str, str], Plan | None] = {}
     found: list[RunSummary] = []
     for at in range(0, len(places), _SLICE):
         if len(found) >= limit:
             break
-        piece = places[at : at + _SLICE] if states or flow or after_ms else places[at : min(at + _SLICE, limit)]
+        piece = places[at : at + _SLICE] if states or flow or after_ms or tags else places[at : min(at + _SLICE, limit)]
         fitting = (s for s in _summaries(client, piece, plans) if (not states or s.word in states) and flow in ("", s.header.flow))
-        found += [s for s in fitting if s.header.created_ms >= after_ms]
+        found += [s for s in fitting if s.header.created_ms >= after_ms and all(has_tag(s.header, tag) for tag in tags)]
     return found[:limit]
 
 

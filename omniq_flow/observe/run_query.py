@@ -45,11 +45,14 @@ class RunQuery:
     older_ms: int = 0
     younger_ms: int = 0
     inputs: tuple[InputFits, ...] = ()
+    tags: tuple[str, ...] = ()
+    """`name=value`, or `name` for any value; all must fit."""
 
     @property
     def needs_headers(self) -> bool:
         """Whether a run must be read to know if it fits."""
-        return bool(self.flow or self.state or self.text or self.older_ms or self.younger_ms or self.inputs or self.which == "failed")
+        by_age = bool(self.older_ms or self.younger_ms)
+        return bool(self.flow or self.state or self.text or by_age or self.inputs or self.tags or self.which == "failed")
 
     def fits(self, header: RunHeader, now_ms: int) -> bool:
         """Whether the header fits; the input is another question."""
@@ -58,6 +61,7 @@ class RunQuery:
             (self.which != "failed" or header.state in (RunState.FAILED, RunState.FAILING))
             and (not self.flow or header.flow.startswith(self.flow.rstrip("*")))
             and (not self.state or run_word(header.state) == self.state)
+            and (not self.tags or all(has_tag(header, tag) for tag in self.tags))
             and (not self.older_ms or age_ms > self.older_ms)
             and (not self.younger_ms or age_ms < self.younger_ms)
             and (not self.text or any(self.text.casefold() in part.casefold() for part in (header.run_id, header.key, header.flow)))
@@ -70,6 +74,15 @@ class RunQuery:
         except ValueError:
             return False
         return all(one.fits(given) for one in self.inputs)
+
+
+def has_tag(header: RunHeader, wanted: str) -> bool:
+    """Whether a run has a tag `name=value`, or one of this name; a star at the end of the value stands for any rest."""
+    name, is_one, value = wanted.partition("=")
+    there = dict(header.tags).get(name)
+    if there is None or not is_one:
+        return there is not None
+    return there.startswith(value[:-1]) if value.endswith("*") else there == value
 
 
 def _inside(given: Any, name: str) -> Any:

@@ -15,6 +15,7 @@ from omniq_flow.model.plan import Plan
 from omniq_flow.model.routes import JSON, records
 from omniq_flow.model.runs import Fact, RunHeader, RunPause
 from omniq_flow.model.states import RunState, StepState
+from omniq_flow.model.tags import Tags, parse_tags, stored
 from omniq_flow.ops import keys
 from omniq_flow.ops.command import Arg, Command, Query, number, one_word, text, texts
 
@@ -37,6 +38,7 @@ def run_start(
     *,
     key: str = "",
     gid: str = "",
+    tags: Tags = (),
     with_plan: bool = False,
     budget: int = 0,
     now_ms: int = SERVER_TIME,
@@ -44,13 +46,15 @@ def run_start(
     """Begin a run, or find the one that this run id or run key began before.
 
     The same key with the same input gives the same run; with another input `Conflict`, and nothing is changed. Without
-    `with_plan` the answer may be `needs_plan`; nothing was written then. `gid` is the group of all its jobs, the run by default.
+    `with_plan` the answer may be `needs_plan`; nothing was written then. `gid` is the group of all its jobs, the run by default. A
+    run that is found keeps the tags it has.
     """
-    options = {
+    options: dict[str, Any] = {
         "stop": plan.on_failure == "stop",
         "window": plan.window,
         "retention_ms": plan.retention_ms,
         "check_ms": check_ms(plan),
+        **({"tags": stored(tags)} if tags else {}),
     }
     fields = [part for pair in records(plan).items() for part in pair] if with_plan else []
     args: tuple[Arg, ...] = (
@@ -312,7 +316,7 @@ def run_purge(queue: str, *, keep_runs: int = 1_000, limit: int = 200, now_ms: i
 
 HEADER_FIELDS = (
     *("flow", "sha", "state", "epoch", "open", "rev", "gid", "key", "created_ms", "ended_ms", "damage", "paused"),
-    *("rerun_of", "rerun_as"),
+    *("rerun_of", "rerun_as", "tags"),
 )
 
 
@@ -322,7 +326,7 @@ def run_header(queue: str, run_id: str) -> Query[RunHeader]:
     def parse(reply: Any) -> RunHeader:
         if reply[0] is None:
             raise no_run(queue, run_id)
-        flow, sha, state, epoch, open_, rev, gid, key, created, ended, damage, paused, rerun_of, rerun_as = reply
+        flow, sha, state, epoch, open_, rev, gid, key, created, ended, damage, paused, rerun_of, rerun_as, tags = reply
         return RunHeader(
             run_id,
             text(flow),
@@ -340,6 +344,7 @@ def run_header(queue: str, run_id: str) -> Query[RunHeader]:
             RunPause.parse(text(paused)),
             text(rerun_of),
             text(rerun_as),
+            parse_tags(text(tags)),
         )
 
     return Query(("HMGET", keys.header(queue, run_id), *HEADER_FIELDS), parse)

@@ -17,7 +17,7 @@ from omniq_flow.observe.run_query import InputFits, RunQuery, Which
 from omniq_flow.tui.canvas import Board
 from omniq_flow.tui.text import line
 
-WORDS = "state:failed, is:open, flow:doc*, in.customer:42, age>1h, age<7d"
+WORDS = "state:failed, is:open, flow:doc*, in.customer:42, tag:env=prod, age>1h, age<7d"
 _WHICH: tuple[Which, ...] = ("all", "open", "failed", "ended")
 _STATES = ("running", "succeeded", "failed", "cancelling", "cancelled")
 _WORD = re.compile(r'(?:"[^"]*"|\S)+')
@@ -26,12 +26,12 @@ _NAMED = re.compile(r"([A-Za-z]+[\w.-]*):(.*)", re.DOTALL)
 
 
 def query_of(words: str) -> RunQuery:
-    """`state:failed flow:doc* in.customer:42 age>1h`, `is:open`, and text; quotes keep a word with spaces or a colon together.
+    """`state:failed flow:doc* in.customer:42 tag:env=prod age>1h`, `is:open`, and text; quotes keep a word with spaces or a colon together.
 
     `UsageError` for a word that is no filter, and says what would be one.
     """
     found: dict[str, Any] = {}
-    texts, inputs = list[str](), list[InputFits]()
+    texts, inputs, tags = list[str](), list[InputFits](), list[str]()
     for word in _WORD.findall(words):
         named, age = _NAMED.fullmatch(word), _AGE.fullmatch(word)
         if age:
@@ -40,15 +40,15 @@ def query_of(words: str) -> RunQuery:
             texts.append(word.replace('"', ""))
         elif named[1].startswith("in."):
             inputs.append(_input(word, named[1].removeprefix("in."), named[2].replace('"', "")))
+        elif named[1] == "tag":
+            tags.append(_tag(word, named[2].replace('"', "")))
         else:
             found |= _field(word, named[1], named[2].replace('"', ""))
-    return RunQuery(text=" ".join(texts), inputs=tuple(inputs), **found)
+    return RunQuery(text=" ".join(texts), inputs=tuple(inputs), tags=tuple(tags), **found)
 
 
 def _field(word: str, name: str, value: str) -> dict[str, str]:
     allowed = {"state": _STATES, "is": _WHICH, "flow": ()}.get(name)
-    if name == "tag":
-        raise _wrong(word, "runs have no tags; in.FIELD:VALUE finds them by their input")
     if allowed is None:
         raise _wrong(word, f'filters are {WORDS}; text with a colon stands in quotes, as "{word}"')
     if not value or (allowed and value not in allowed):
@@ -60,6 +60,13 @@ def _input(word: str, path: str, value: str) -> InputFits:
     if not all(path.split(".")) or not value:
         raise _wrong(word, "write in.FIELD:VALUE, as in.customer:42 or in.customer.name:ann*")
     return InputFits(path, value)
+
+
+def _tag(word: str, value: str) -> str:
+    name, is_one, rest = value.partition("=")
+    if not name or (is_one and not rest):
+        raise _wrong(word, "write tag:NAME or tag:NAME=VALUE, as in tag:env=prod or tag:team=da*")
+    return value
 
 
 def _duration(word: str, text: str) -> int:
@@ -82,6 +89,7 @@ def words_of(query: RunQuery) -> str:
     parts += [f"state:{query.state}"] if query.state else []
     parts += [f"flow:{query.flow}"] if query.flow else []
     parts += [f"in.{one.path}:{_quoted(one.value, ' ')}" for one in query.inputs]
+    parts += [f"tag:{_quoted(tag, ' ')}" for tag in query.tags]
     parts += [f"age>{_written(query.older_ms)}"] if query.older_ms else []
     parts += [f"age<{_written(query.younger_ms)}"] if query.younger_ms else []
     return " ".join([*parts, *map(_quoted, query.text.split())])

@@ -127,6 +127,49 @@ def test_runs_are_listed_by_their_flow(inside: Inside) -> None:
     assert inside("runs", "list", "-f", "hello", "--quiet").out == inside("runs", "list", "--flow", "hello", "--quiet").out == mine
 
 
+def test_runs_are_found_by_their_tags(inside: Inside) -> None:
+    def tagged(*tags: str) -> str:
+        done = inside("start", "hello", *(word for tag in tags for word in ("--tag", tag)))
+        assert done.code == 0, done
+        return done.out.strip()
+
+    def found(*tags: str) -> list[str]:
+        return inside("runs", "list", "--quiet", *(word for tag in tags for word in ("--tag", tag))).out.split()
+
+    old, new, bare = tagged("env=prod", "team=data"), tagged("env=test", "env=test"), tagged()
+    assert found() == [bare, new, old]
+    assert (found("env"), found("env=prod"), found("env=pr*", "team=data")) == ([new, old], [old], [old])
+    assert found("env=test", "team") == found("env=") == found("none") == []
+    heads, _, newer, older = inside("runs", "list").out.splitlines()
+    assert (heads[-4:], newer[-8:], older[-18:]) == ("TAGS", "env=test", "env=prod team=data")
+    shown = inside("runs", "show", old)
+    assert "tags     env=prod team=data" in shown.out
+    assert "tags" not in inside("runs", "show", bare).out
+    assert inside("runs", "show", old, "--json").json["tags"] == {"env": "prod", "team": "data"}
+    assert inside("runs", "list", "--tag", "none").err == "no runs of this kind\n"
+
+
+@pytest.mark.parametrize(
+    ("tags", "what"),
+    [
+        (["env"], "--tag: 'env' is no tag"),
+        (["env="], "tag env: its value has 1 to 128 characters"),
+        (["env=a", "env=b"], "--tag: env has two values, 'a' and 'b'"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["start", "run"])
+def test_what_can_be_no_tag_starts_nothing(inside: Inside, dump: Dump, verb: str, tags: list[str], what: str) -> None:
+    done = inside(verb, "hello", *(word for tag in tags for word in ("--tag", tag)))
+    assert (done.code, done.out) == (2, "")
+    assert what in done.err
+    assert dump() == {}
+
+
+def test_a_run_that_is_worked_here_has_its_tags(inside: Inside) -> None:
+    assert inside("run", "hello", "--tag", "env=prod").code == 0
+    assert inside("runs", "show", "@last", "--json").json["tags"] == {"env": "prod"}
+
+
 @pytest.fixture
 def failed(client: Client) -> list[str]:
     """Two failed jobs of queue `mail`, of different errors."""

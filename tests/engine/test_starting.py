@@ -11,6 +11,7 @@ from omniq_flow.client.client import AsyncClient, Client
 from omniq_flow.engine.starting import prepare, start, start_async
 from omniq_flow.model.runs import new_run_id
 from omniq_flow.ops import keys
+from omniq_flow.ops.runs import run_header
 
 
 class Order(BaseModel):
@@ -71,6 +72,38 @@ def test_ids_and_keys_are_checked() -> None:
         prepare(flow, {"customer": "a"}, key="k" * 513)
     with pytest.raises(UsageError, match="no proper text"):
         prepare(flow, {"customer": "a"}, key="\ud800")
+
+
+@pytest.mark.parametrize(
+    ("tags", "what"),
+    [
+        ({f"t{n}": "x" for n in range(17)}, "at most 16 tags, these are 17"),
+        ({"": "x"}, "'' is no name of a tag"),
+        ({"1st": "x"}, "'1st' is no name of a tag"),
+        ({"a=b": "x"}, "'a=b' is no name of a tag"),
+        ({"t" * 41: "x"}, "is no name of a tag"),
+        ({"env": ""}, "tag env: its value has 1 to 128 characters"),
+        ({"env": "x" * 129}, "tag env: its value has 1 to 128 characters"),
+        ({"env": "a\nteam=b"}, "none of them unprintable"),
+        ({"env": "\ud800"}, "none of them unprintable"),
+    ],
+)
+def test_what_can_be_no_tag_is_refused(tags: dict[str, str], what: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        prepare(order_flow(), {"customer": "a"}, tags=tags)
+    assert what in refused.value.message
+
+
+async def test_a_run_has_the_tags_of_its_first_start(client: Client, aclient: AsyncClient) -> None:
+    """They do not decide which run is meant, and none are kept where none were given."""
+    flow = order_flow()
+    tags = {"team": 'd="ä" 𝄞=', "env": "prod"}
+    first = start(client, flow, {"customer": "ann"}, key="k", tags=tags)
+    assert start(client, flow, {"customer": "ann"}, key="k", tags={"env": "test"}).run_id == first.run_id
+    second = await start_async(aclient, flow, {"customer": "ann"}, tags={"env": "test"})
+    bare = start(client, flow, {"customer": "ann"})
+    headers = [client.execute(run_header(flow.queue, one.run_id)) for one in (first, second, bare)]
+    assert [h.tags for h in headers] == [(("env", "prod"), ("team", tags["team"])), (("env", "test"),), ()]
 
 
 def test_a_run_begins_once(client: Client, redis_conn: redis.Redis) -> None:

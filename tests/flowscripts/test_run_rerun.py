@@ -42,10 +42,11 @@ def test_without_a_step_the_whole_run_is_worked_with_the_same_input(desk: Desk) 
 
 
 def test_the_same_plan_group_and_options_hold(desk: Desk) -> None:
-    desk.start(desk.plan(step("a"), on_failure="stop", max_parallel=3, window=7, retention_ms=5_000), gid="shared")
+    desk.start(desk.plan(step("a"), on_failure="stop", max_parallel=3, window=7, retention_ms=5_000), gid="shared", tags=(("env", "prod"),))
     work(desk, RUN)
     desk.rerun()
-    kept = ("flow", "sha", "gid", "limit", "stop", "window", "retention", "check", "digest")
+    kept = ("flow", "sha", "gid", "limit", "stop", "window", "retention", "check", "digest", "tags")
+    assert desk.header().tags == (("env", "prod"),)
     assert [desk.field(keys.header(desk.queue, AGAIN), f) for f in kept] == [desk.field(keys.header(desk.queue, RUN), f) for f in kept]
     work(desk)
 

@@ -14,6 +14,7 @@ from omniq_flow.client.client import Client
 from omniq_flow.model.names import StepRun
 from omniq_flow.model.plan import Plan
 from omniq_flow.model.runs import Failure, new_run_id
+from omniq_flow.model.tags import Tags
 from omniq_flow.ops.runs import run_start
 from omniq_flow.ops.ticks import Settled, Taken, list_stage, tick
 
@@ -47,9 +48,9 @@ class Drive:
         self._mapped = {name for step in plan.steps for name in step.level}
         self._beats = 0
 
-    def start(self, value: Any = None, *, key: str = "") -> str:
+    def start(self, value: Any = None, *, key: str = "", tags: Tags = ()) -> str:
         run_id = new_run_id()
-        command = run_start(self.plan, run_id, json.dumps(value).encode(), key=key, with_plan=True)
+        command = run_start(self.plan, run_id, json.dumps(value).encode(), key=key, tags=tags, with_plan=True)
         return self.client.execute(command).run_id
 
     def take(self, most: int = 64, settled: list[Settled] | None = None) -> tuple[Taken, ...]:

@@ -102,6 +102,18 @@ def test_as_many_purged_as_ended_is_a_change(client: Client, queue: str, drive: 
     assert [s.header.run_id for s in look(client, queue, runs).rows] == [new]
 
 
+def test_runs_are_searched_by_their_tags(client: Client, queue: str, drive: Drive) -> None:
+    """All that are asked for; a name fits any value, a star any rest."""
+    old, new, _ = (drive.start(tags=tags) for tags in ((("env", "prod"), ("team", "data")), (("env", "test"),), ()))
+    runs = RunList()
+
+    def found(*tags: str) -> list[str]:
+        return searched(client, queue, runs, RunQuery(tags=tags))
+
+    assert (found("env"), found("env=prod"), found("env=*"), found("env=te*")) == ([new, old], [old], [new, old], [new])
+    assert (found("env", "team=data"), found("env=test", "team"), found("env=pro"), found("en")) == ([old], [], [], [])
+
+
 def test_inputs_are_searched_also_large_ones(client: Client, queue: str, drive: Drive) -> None:
     """An input above 64 KiB is a value of its own."""
     inputs = ({"who": {"name": "ann"}}, {"who": {"name": "bob"}}, {"who": {"name": "ann"}, "text": "x" * 70_000}, None)

@@ -199,7 +199,7 @@ def runs() -> RunWindow:
     return RunWindow(
         (
             row(9, RunState.RUNNING, 12, 0, 9_000),
-            row(8, RunState.FAILING, 76, 2, 192_000, key="invoice-2025-11"),
+            row(8, RunState.FAILING, 76, 2, 192_000, key="invoice-2025-11", tags=(("env", "prod"), ("team", "[b]data[/]"))),
             row(7, RunState.CANCELLING, 50, 0, 300_000),
             row(6, RunState.SUCCEEDED, 103, 0, 800_000, 64_000),
             row(5, RunState.FAILED, 103, 5, 7_000_000, 200_000, key="[red]odd[/] key"),

@@ -29,6 +29,7 @@ from tests.tui.shots import screen_text
         "flow:a two words",
         "in.customer:42 in.who.name:ann*",
         'in.title:"two words" age>1h',
+        'tag:env=prod tag:team tag:"who=ann b*" age<1h',
         "age>1d2h age<2d",
         'age<1m500ms "un:known" x',
     ],
@@ -40,6 +41,7 @@ def test_a_filter_is_its_words(words: str) -> None:
 def test_words_become_a_query() -> None:
     assert query_of("is:open state:running flow:doc*  some  text") == RunQuery("open", "doc*", "running", "some text")
     assert query_of("age>90 age<2h30m") == RunQuery(older_ms=90_000, younger_ms=9_000_000)
+    assert query_of('tag:env=prod tag:who="a b" tag:team') == RunQuery(tags=("env=prod", "who=a b", "team"))
     assert query_of('in.a.0:"x: y" in.b:1') == RunQuery(inputs=(InputFits("a.0", "x: y"), InputFits("b", "1")))
     assert query_of('"order:7" a"b') == RunQuery(text="order:7 ab")
 
@@ -47,12 +49,14 @@ def test_words_become_a_query() -> None:
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
-        ("stat:failed", "filters are state:failed, is:open, flow:doc*, in.customer:42, age>1h"),
+        ("stat:failed", "filters are state:failed, is:open, flow:doc*, in.customer:42, tag:env=prod, age>1h"),
         ("order:7", 'as "order:7"'),
         ("state:broken", "state: takes running, succeeded, failed, cancelling, cancelled"),
         ("is:", "is: takes all, open, failed, ended"),
         ("flow:", "flow: takes the name of a flow"),
-        ("tag:env=prod", "runs have no tags; in.FIELD:VALUE finds them by their input"),
+        ("tag:", "write tag:NAME or tag:NAME=VALUE"),
+        ("tag:env=", "write tag:NAME or tag:NAME=VALUE"),
+        ("tag:=prod", "write tag:NAME or tag:NAME=VALUE"),
         ("in.customer:", "write in.FIELD:VALUE"),
         ("in..a:1", "write in.FIELD:VALUE"),
         ("age>soon", "write a time, as age>1h"),

@@ -22,6 +22,7 @@ def list_runs(
     state: Annotated[list[str] | None, typer.Option(help=f"Only runs in this state: {', '.join(STATES)}; may be repeated.")] = None,
     flow: Annotated[str, typer.Option("-f", "--flow", help="Only runs of this flow.")] = "",
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only runs started within it, as 10m or 2h.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="NAME[=VALUE]", help="Only runs with this tag; may be repeated.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, the newest first.")] = 20,
 ) -> None:
     """List runs, the newest first."""
@@ -36,7 +37,7 @@ def list_runs(
     within = read_duration(since, "--since")
     with session.looking() as client:
         after = client.execute(server_time()) - within if within else 0
-        found = list_runs(client, session.queues(client), limit=limit, states=state or (), flow=flow, after_ms=after)
+        found = list_runs(client, session.queues(client), limit=limit, states=state or (), flow=flow, after_ms=after, tags=tag or ())
     if session.output.is_json:
         session.output.objects(map(summary_object, found))
     elif found and session.output.is_quiet:
@@ -44,7 +45,7 @@ def list_runs(
     elif found:
         session.output.data(*list_lines(found))
     else:
-        session.output.talk("no runs" + (" of this kind" if state or flow or within else "; omniq-flow start FLOW begins one"))
+        session.output.talk("no runs" + (" of this kind" if state or flow or within or tag else "; omniq-flow start FLOW begins one"))
 
 
 @app.command("show")

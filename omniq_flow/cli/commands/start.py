@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +23,8 @@ Input = Annotated[str | None, typer.Option("-i", "--input", metavar="JSON", help
 SET_HELP = "Set one field of the input; JSON if it is, else text. Wins over -i."
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help=SET_HELP)]
 Key = Annotated[str, typer.Option("--key", help="Run key: the same key with the same input is the same run.")]
+TAG_HELP = "Give the run a tag to find it by; may be repeated."
+Tag = Annotated[list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help=TAG_HELP)]
 TIMEOUT_HELP = "Give up waiting after this time, as 30s or 10m; the run goes on."
 Timeout = Annotated[str | None, typer.Option("--timeout", metavar="TIME", help=TIMEOUT_HELP)]
 Concurrency = Annotated[int | None, typer.Option("-c", "--concurrency", min=1, help="How many steps to work at once.")]
@@ -33,6 +36,7 @@ def start(
     input: Input = None,
     set: Set = None,
     key: Key = "",
+    tag: Tag = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has ended; print its result.")] = False,
     timeout: Timeout = None,
 ) -> int:
@@ -41,9 +45,10 @@ def start(
     timeout_ms = read_duration(timeout, "--timeout")
     if timeout_ms is not None and not wait:
         raise UsageError("--timeout bounds a wait", hint="add --wait")
-    found, value = prepare(session, flow, input, set, key)
+    tags = read_tags(tag or ())
+    found, value = prepare(session, flow, input, set, key, tags)
     with session.client() as client:
-        started = _begin(client, found, value, key)
+        started = _begin(client, found, value, key, tags)
         if not wait:
             _print_start(session, found, started, key)
             return 0
@@ -56,6 +61,7 @@ def run(
     input: Input = None,
     set: Set = None,
     key: Key = "",
+    tag: Tag = None,
     timeout: Timeout = None,
     concurrency: Concurrency = None,
 ) -> int:
@@ -68,10 +74,11 @@ def run(
     session: Session = context.obj
     session.configure(concurrency=concurrency)
     timeout_ms = read_duration(timeout, "--timeout")
-    found, value = prepare(session, flow, input, set, key)
+    tags = read_tags(tag or ())
+    found, value = prepare(session, flow, input, set, key, tags)
     try:
         with session.client() as client:
-            started = _begin(client, found, value, key)
+            started = _begin(client, found, value, key, tags)
             snapshot = asyncio.run(work_run(session, client, found, started.run_id, timeout_ms))
             if snapshot.is_ended:
                 return tell(session.output, client, snapshot)
@@ -81,7 +88,9 @@ def run(
         session.stop_own_server()
 
 
-def prepare(session: Session, name: str, source: str | None, settings: list[str] | None, key: str) -> tuple[Flow, Any]:
+def prepare(
+    session: Session, name: str, source: str | None, settings: list[str] | None, key: str, tags: dict[str, str]
+) -> tuple[Flow, Any]:
     """The flow and the input, both checked; no server was asked for anything yet."""
     from omniq_flow.cli.inputs import read_input
     from omniq_flow.engine.starting import prepare as check
@@ -91,7 +100,7 @@ def prepare(session: Session, name: str, source: str | None, settings: list[str]
     # A flow whose fields all have defaults needs no input.
     value = {} if value is None and flow.input is not None else value
     try:
-        check(flow, value, key=key)
+        check(flow, value, key=key, tags=tags)
     except InputError as error:
         error.where = error.where or f"flow {name} ({flow.where})"
         error.hint = error.hint or f"omniq-flow flows show {name}"
@@ -99,10 +108,22 @@ def prepare(session: Session, name: str, source: str | None, settings: list[str]
     return flow, value
 
 
-def _begin(client: Client, flow: Flow, value: Any, key: str) -> Started:
+def read_tags(given: Iterable[str]) -> dict[str, str]:
+    """The tags of `--tag NAME=VALUE`; what they may be is checked with the input."""
+    tags: dict[str, str] = {}
+    for text in given:
+        name, is_one, value = text.partition("=")
+        if not is_one:
+            raise UsageError(f"--tag: {text!r} is no tag", hint="write --tag NAME=VALUE, as --tag env=prod")
+        if tags.setdefault(name, value) != value:
+            raise UsageError(f"--tag: {name} has two values, {tags[name]!r} and {value!r}")
+    return tags
+
+
+def _begin(client: Client, flow: Flow, value: Any, key: str, tags: dict[str, str]) -> Started:
     from omniq_flow.engine.starting import start as begin
 
-    return begin(client, flow, value, key=key)
+    return begin(client, flow, value, key=key, tags=tags)
 
 
 def _print_start(session: Session, flow: Flow, started: Started, key: str) -> None:

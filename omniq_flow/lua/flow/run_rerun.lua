@@ -10,7 +10,7 @@
   about `limit` (256) step runs and list elements a call: send it again, with the same arguments, while the answer is MORE.
   With the last of it the run begins, and the headers and histories of both name each other. Until then there is no run;
   a copy that nobody goes on with is given up after an hour. Without `digest` the input is that of `of`, and so is the group
-  unless it was the run's own. A value that is gone is LOST, `of` retried or purged meanwhile is CHANGED or GONE: the copy is
+  unless it was the run's own; its tags are those of `of`. A value that is gone is LOST, `of` retried or purged meanwhile is CHANGED or GONE: the copy is
   given up then. With `once` a life of `of` has one such run (EXISTS names it), and where nothing is kept `of` may still be on
   the way to its cancel. Refused before any write when the server is out of memory. A run makes at most `budget` (256) step
   runs here; the rest follows by ticks.
@@ -107,7 +107,7 @@ if copy.step <= #keep then return {'MORE', copy.copied} end
 
 -- the run -----------------------------------------------------------------------------
 
-local flow, old_digest = unpack(redis.call('HMGET', source.keys.header, 'flow', 'digest'))
+local flow, old_digest, tags = unpack(redis.call('HMGET', source.keys.header, 'flow', 'digest', 'tags'))
 if digest == '' then gid = source.gid == of and rid or source.gid end
 if gid == '' then gid = rid end
 local r = run.create(ctx, rid, {
@@ -119,7 +119,7 @@ r.is_new, r.was_due = false, true
 for field, value in pairs({
   state = 'running', flow = flow, sha = r.sha, epoch = r.epoch, gen = 0, open = 0, gid = gid, limit = r.limit, stop = r.stop and '1' or '0',
   window = r.window, retention = r.retention, work = 0, rest = 0, key = '', digest = digest ~= '' and digest or old_digest,
-  created_ms = q.now, check = r.check, rerun = mark, rerun_of = of,
+  created_ms = q.now, check = r.check, rerun = mark, rerun_of = of, tags = tags or nil,
 }) do
   r.head[field] = value
 end

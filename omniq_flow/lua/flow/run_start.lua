@@ -6,7 +6,7 @@
   ARGV  now_ms run_id plan flow key digest input gid limit options budget n_plan plan_fields...
   Reply STARTED run_id | EXISTS run_id | CONFLICT run_id | LEFTOVER key | NO_PLAN
 
-  options is JSON: stop, window, retention_ms, check_ms. plan_fields are the pairs of the plan's hash; without them
+  options is JSON: stop, window, retention_ms, check_ms, tags (lines `name=value`, absent if none). plan_fields are the pairs of the plan's hash; without them
   (n_plan 0) the plan must be there. The digest of the input decides between EXISTS and CONFLICT. LEFTOVER names
   a key of an earlier run of this id whose header is gone: an id is never used twice. Refused before any
   write when the server is out of memory. A run makes at most `budget` (256) step runs here; the rest follows by ticks.
@@ -69,7 +69,7 @@ local r = run.create(ctx, rid, {
 for field, value in pairs({
   state = 'running', flow = flow, sha = sha, epoch = 1, gen = 0, open = 0, gid = gid, limit = limit, stop = options.stop and '1' or '0',
   window = options.window, retention = options.retention_ms, work = 0, rest = 0, key = key, digest = digest, created_ms = q.now,
-  check = options.check_ms,
+  check = options.check_ms, tags = options.tags,
 }) do
   r.head[field] = r.head[field] or value
 end

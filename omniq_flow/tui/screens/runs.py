@@ -9,6 +9,7 @@ from textual.widget import Widget
 from omniq_flow.errors import UsageError
 from omniq_flow.model.names import is_run_id
 from omniq_flow.model.runs import RunHeader
+from omniq_flow.model.tags import shown
 from omniq_flow.observe.run_list import RunList, RunWindow
 from omniq_flow.observe.run_query import RunQuery, Which
 from omniq_flow.observe.snapshot import RunSummary
@@ -33,6 +34,7 @@ COLUMNS = (
     Column("AGE", 6, ">"),
     Column("TOOK", 6, ">"),
     Column("QUEUE", 14, least=110),
+    Column("TAGS", 20, least=130),
     Column("KEY", 16, least=100),
 )
 MOST_ROWS = 60
@@ -52,7 +54,7 @@ class RunsPage(Page):
 
     TITLE_ = "Runs"
     KEYS = (
-        Key("slash", "filter", "filter", "filter: state:failed flow:doc* in.customer:42 age>1h"),
+        Key("slash", "filter", "filter", "filter: state:failed tag:env=prod in.size:42 age>1h"),
         Key("f", "cycle", "all/open/failed", "the ready-made filters"),
         *RUN_KEYS,
         Key("b", "act('bulk')", "bulk", "all that can be done with the marked ones"),
@@ -125,6 +127,7 @@ class RunsPage(Page):
                 age(now - h.created_ms),
                 took((h.ended_ms or now) - h.created_ms),
                 h.queue,
+                shown(h.tags),
                 h.key,
             ),
             flag="!" if s.failed and not h.state.is_ended else " ",
