@@ -29,10 +29,11 @@ class Choice:
     states: Sequence[str] = ()
     flow: str = ""
     since: str | None = None
+    tags: Sequence[str] = ()
 
     @property
     def is_search(self) -> bool:
-        return bool(self.states or self.flow or self.since)
+        return bool(self.states or self.flow or self.since or self.tags)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class _Tally:
 def steer(session: Session, choice: Choice, verb: Verb, *, dry_run: bool, yes: bool) -> int:
     """Choose, ask, do it run by run and tell; gives the exit code."""
     if bool(choice.runs) == choice.is_search:
-        raise UsageError("name runs, or say which: --state, --flow, --since", hint="omniq-flow runs list")
+        raise UsageError("name runs, or say which: --state, --flow, --since, --tag", hint="omniq-flow runs list")
     with session.client() as client:
         places = _chosen(session, client, choice, verb)
         what = f"{verb.name} {len(places)} {'run' if len(places) == 1 else 'runs'}"
@@ -83,7 +84,7 @@ def _chosen(session: Session, client: Client, choice: Choice, verb: Verb) -> lis
     within = read_duration(choice.since, "--since")
     after = client.execute(server_time()) - within if within else 0
     states = choice.states or verb.states
-    found = list_runs(client, session.queues(client), limit=MOST, states=states, flow=choice.flow, after_ms=after)
+    found = list_runs(client, session.queues(client), limit=MOST, states=states, flow=choice.flow, after_ms=after, tags=choice.tags)
     return [(s.header.queue, s.header.run_id) for s in found]
 
 

@@ -104,7 +104,7 @@ def ready(inside: Inside, verb: str, flow: str, *settings: str) -> str:
 )
 def test_runs_are_steered_by_what_they_fit(inside: Inside, dump: Dump, verb: str, state: str) -> None:
     """State, flow and time choose them; a dry run shows them and changes nothing; all of them need a yes."""
-    mine = sorted(ready(inside, verb, "hello") for _ in range(2))
+    mine = sorted(ready(inside, verb, "hello", "--tag", f"n={n}") for n in range(2))
     other = ready(inside, verb, "book", "--set", "pages=1")
     before = dump()
 
@@ -114,6 +114,7 @@ def test_runs_are_steered_by_what_they_fit(inside: Inside, dump: Dump, verb: str
         return sorted(done.out.split())
 
     assert chosen("--flow", "hello") == chosen("-f", "hello", "--since", "1h") == mine
+    assert chosen("--tag", "n") == sorted([*chosen("--tag", "n=0"), *chosen("--tag", "n=1")]) == mine
     assert chosen("--state", state) == sorted([*mine, other])
     assert chosen("--state", "succeeded") == chosen("--since", "1ms") == chosen("--flow", "odd") == []
     assert inside("runs", verb, "--flow", "hello").code == 8

@@ -25,6 +25,7 @@ Runs = Annotated[
 States = Annotated[list[str] | None, typer.Option("--state", help=f"All runs in this state: {', '.join(STATES)}; may be repeated.")]
 FlowName = Annotated[str, typer.Option("-f", "--flow", help="All runs of this flow.")]
 Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="All runs that were started within this time, as 10m or 2h.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="NAME[=VALUE]", help="All runs with this tag; may be repeated.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the run's history with your name.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show which runs it would be; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -40,6 +41,7 @@ def _verb(name: str, *states: str, needs_yes: bool = False) -> Callable[[Act], C
             state: States = None,
             flow: FlowName = "",
             since: Since = None,
+            tag: Tags = None,
             reason: Reason = "",
             dry_run: DryRun = False,
             yes: Yes = False,
@@ -47,7 +49,7 @@ def _verb(name: str, *states: str, needs_yes: bool = False) -> Callable[[Act], C
             from omniq_flow.cli.run_batches import Verb, steer
 
             verb = Verb(name, states, lambda client, place: act(client, place, reason), needs_yes)
-            return steer(context.obj, _choice(runs, state, flow, since), verb, dry_run=dry_run, yes=yes)
+            return steer(context.obj, _choice(runs, state, flow, since, tag), verb, dry_run=dry_run, yes=yes)
 
         command.__doc__ = act.__doc__
         return command
@@ -97,6 +99,7 @@ def retry(
     state: States = None,
     flow: FlowName = "",
     since: Since = None,
+    tag: Tags = None,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -116,7 +119,7 @@ def retry(
         done = retry_run(client, *place, only=ids, redo=redo or (), by=whoami(), reason=reason)
         return f"goes on at epoch {done.epoch}"
 
-    return steer(context.obj, _choice(runs, state, flow, since), Verb("retry", ("failed", "cancelled"), act), dry_run=dry_run, yes=yes)
+    return steer(context.obj, _choice(runs, state, flow, since, tag), Verb("retry", ("failed", "cancelled"), act), dry_run=dry_run, yes=yes)
 
 
 def remove(
@@ -125,6 +128,7 @@ def remove(
     state: States = None,
     flow: FlowName = "",
     since: Since = None,
+    tag: Tags = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> int:
@@ -137,7 +141,7 @@ def remove(
         return "is removed"
 
     verb = Verb("remove", ("succeeded", "failed", "cancelled"), act, needs_yes=True)
-    return steer(context.obj, _choice(runs, state, flow, since), verb, dry_run=dry_run, yes=yes)
+    return steer(context.obj, _choice(runs, state, flow, since, tag), verb, dry_run=dry_run, yes=yes)
 
 
 def register(app: typer.Typer) -> None:
@@ -147,13 +151,13 @@ def register(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
-def _choice(runs: list[str] | None, states: list[str] | None, flow: str, since: str | None) -> Choice:
+def _choice(runs: list[str] | None, states: list[str] | None, flow: str, since: str | None, tags: list[str] | None) -> Choice:
     from omniq_flow.cli.run_batches import Choice
 
     for word in states or ():
         if word not in STATES:
             raise UsageError(f"there is no state {word!r}", hint=f"states are {', '.join(STATES)}")
-    return Choice(runs or (), states or (), flow, since)
+    return Choice(runs or (), states or (), flow, since, tags or ())
 
 
 def _step_runs(names: Sequence[str]) -> list[str]:
