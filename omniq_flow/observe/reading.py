@@ -16,7 +16,7 @@ from omniq_flow.model.plan import Plan
 from omniq_flow.model.runs import Failure, RunHeader
 from omniq_flow.model.states import StepState
 from omniq_flow.observe.history import HistoryFold
-from omniq_flow.observe.run_query import has_tag
+from omniq_flow.observe.run_query import has_tags
 from omniq_flow.observe.snapshot import RunSnapshot, RunSummary, StepFailure, tally_steps
 from omniq_flow.observe.sound import Unsound, damaged, read_sound, sound
 from omniq_flow.ops import keys
@@ -123,7 +123,7 @@ def list_runs(
             break
         piece = places[at : at + _SLICE] if states or flow or after_ms or tags else places[at : min(at + _SLICE, limit)]
         fitting = (s for s in _summaries(client, piece, plans) if (not states or s.word in states) and flow in ("", s.header.flow))
-        found += [s for s in fitting if s.header.created_ms >= after_ms and all(has_tag(s.header, tag) for tag in tags)]
+        found += [s for s in fitting if s.header.created_ms >= after_ms and has_tags(s.header, tags)]
     return found[:limit]
 
 

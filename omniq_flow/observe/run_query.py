@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -61,7 +62,7 @@ class RunQuery:
             (self.which != "failed" or header.state in (RunState.FAILED, RunState.FAILING))
             and (not self.flow or header.flow.startswith(self.flow.rstrip("*")))
             and (not self.state or run_word(header.state) == self.state)
-            and (not self.tags or all(has_tag(header, tag) for tag in self.tags))
+            and has_tags(header, self.tags)
             and (not self.older_ms or age_ms > self.older_ms)
             and (not self.younger_ms or age_ms < self.younger_ms)
             and (not self.text or any(self.text.casefold() in part.casefold() for part in (header.run_id, header.key, header.flow)))
@@ -76,11 +77,14 @@ class RunQuery:
         return all(one.fits(given) for one in self.inputs)
 
 
-def has_tag(header: RunHeader, wanted: str) -> bool:
-    """Whether a run has a tag `name=value`, or one of this name; a star at the end of the value stands for any rest."""
-    name, is_one, value = wanted.partition("=")
-    there = dict(header.tags).get(name)
-    if there is None or not is_one:
+def has_tags(header: RunHeader, wanted: Iterable[str]) -> bool:
+    """Whether a run has all tags `name=value`, or `name` for any value; a star at the end of a value stands for any rest."""
+    there = dict(header.tags)
+    return all(_fits(there.get(name), is_one, value) for name, is_one, value in (tag.partition("=") for tag in wanted))
+
+
+def _fits(there: str | None, has_value: str, value: str) -> bool:
+    if there is None or not has_value:
         return there is not None
     return there.startswith(value[:-1]) if value.endswith("*") else there == value
 

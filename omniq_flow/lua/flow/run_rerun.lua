@@ -10,10 +10,10 @@
   about `limit` (256) step runs and list elements a call: send it again, with the same arguments, while the answer is MORE.
   With the last of it the run begins, and the headers and histories of both name each other. Until then there is no run;
   a copy that nobody goes on with is given up after an hour. Without `digest` the input is that of `of`, and so is the group
-  unless it was the run's own; its tags are those of `of`. A value that is gone is LOST, `of` retried or purged meanwhile is CHANGED or GONE: the copy is
-  given up then. With `once` a life of `of` has one such run (EXISTS names it), and where nothing is kept `of` may still be on
-  the way to its cancel. Refused before any write when the server is out of memory. A run makes at most `budget` (256) step
-  runs here; the rest follows by ticks.
+  unless it was the run's own; its tags are those of `of`. A value that is gone is LOST, `of` retried or purged meanwhile
+  is CHANGED or GONE: the copy is given up then. With `once` a life of `of` has one such run (EXISTS names it), and where
+  nothing is kept `of` may still be on the way to its cancel. Refused before any write when the server is out of memory. A
+  run makes at most `budget` (256) step runs here; the rest follows by ticks.
 ]]
 --- @include "num"
 --- @include "clock"

@@ -6,10 +6,11 @@
   ARGV  now_ms run_id plan flow key digest input gid limit options budget n_plan plan_fields...
   Reply STARTED run_id | EXISTS run_id | CONFLICT run_id | LEFTOVER key | NO_PLAN
 
-  options is JSON: stop, window, retention_ms, check_ms, tags (lines `name=value`, absent if none). plan_fields are the pairs of the plan's hash; without them
-  (n_plan 0) the plan must be there. The digest of the input decides between EXISTS and CONFLICT. LEFTOVER names
-  a key of an earlier run of this id whose header is gone: an id is never used twice. Refused before any
-  write when the server is out of memory. A run makes at most `budget` (256) step runs here; the rest follows by ticks.
+  options is JSON: stop, window, retention_ms, check_ms, tags (lines `name=value`, absent if there are none). plan_fields
+  are the pairs of the plan's hash; without them (n_plan 0) the plan must be there. The digest of the input decides
+  between EXISTS and CONFLICT. LEFTOVER names a key of an earlier run of this id whose header is gone: an id is never used
+  twice. Refused before any write when the server is out of memory. A run makes at most `budget` (256) step runs here; the
+  rest follows by ticks.
 ]]
 --- @include "num"
 --- @include "clock"
